@@ -1,0 +1,2 @@
+//! The command `orch`.
+fn main() {}
