@@ -19,6 +19,7 @@ mod space;
 mod string;
 
 pub use edit::{Edit, EditKind};
+pub(crate) use ending::begins_key_of;
 
 use serde_json::Value;
 
@@ -59,6 +60,21 @@ pub(crate) struct Reading {
     pub(crate) end: usize,
     /// The edits that were made.
     pub(crate) edits: Vec<Edit>,
+    /// The places where a bracket could have been forgotten, or be one too many, without it showing.
+    pub(crate) pivots: Vec<Pivot>,
+}
+
+/// A place where the text would still be JSON if one more, or one fewer, bracket stood there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pivot {
+    /// The offset of a comma before which a closer could be missing, or of a closer that could be too many.
+    pub(crate) offset: usize,
+    /// The number of containers around it.
+    pub(crate) depth: usize,
+    /// The closer in question.
+    pub(crate) closer: u8,
+    /// Whether the place is a closer rather than a comma.
+    pub(crate) is_closer: bool,
 }
 
 /// A value that could not be read, and what is known about it.

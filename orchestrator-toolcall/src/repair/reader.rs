@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::edit::{Edit, EditKind};
 use super::frame::{Frame, pointer};
 use super::string::{Role, begins_word, opens_string};
-use super::{Failure, Mismatch, Mode, Reading};
+use super::{Failure, Mismatch, Mode, Pivot, Reading};
 use crate::error::{CutOff, ParseError};
 use crate::limits::Limits;
 use crate::verdict::Finish;
@@ -64,6 +64,7 @@ pub(super) struct Reader<'a> {
     stack: Vec<Frame>,
     root: Option<Value>,
     edits: Vec<Edit>,
+    pivots: Vec<Pivot>,
     mismatched_at: Option<usize>,
     has_member: bool,
     like_envelope: bool,
@@ -81,6 +82,7 @@ impl<'a> Reader<'a> {
             stack: Vec::with_capacity(8),
             root: None,
             edits: Vec::new(),
+            pivots: Vec::new(),
             mismatched_at: None,
             has_member: false,
             like_envelope: false,
@@ -97,6 +99,7 @@ impl<'a> Reader<'a> {
                     value,
                     end,
                     edits: self.edits,
+                    pivots: self.pivots,
                 })
             }
             Err(error) => Err(Failure {
@@ -309,6 +312,7 @@ impl<'a> Reader<'a> {
         match byte {
             b',' => {
                 let comma = self.at;
+                self.note_pivot(false);
                 self.at += 1;
                 Ok(self.next_in_container(Before::Comma(comma)))
             }
@@ -327,30 +331,38 @@ impl<'a> Reader<'a> {
 
     /// Goes on without a comma, if what follows can be nothing but the next member.
     fn missing_comma(&mut self, byte: u8) -> Result<Next, ParseError> {
-        let last = self
-            .token_end
-            .checked_sub(1)
-            .map_or(0, |last| self.bytes[last]);
-        let apart = self.at > self.token_end;
-        // `"a "b" c"` is a string with inner quotes: what touches its quote may be part of it.
-        let touches_quote = last == b'"' && !apart;
-        let certain = if self.in_array() {
-            let between_containers = matches!(last, b'}' | b']') && matches!(byte, b'{' | b'[');
-            (apart || between_containers) && self.begins_value(byte)
-        } else {
-            // The key has to prove itself by a colon.
-            byte == b'"' || (!touches_quote && self.is_word_with_colon())
-        };
-        if certain {
-            self.log(EditKind::MissingComma, self.token_end, self.token_end);
-            return Ok(self.next_in_container(Before::Nothing));
-        }
-        if touches_quote {
+        if self.may_be_inner_quote(byte) {
             return Err(ParseError::GuessedQuotes {
                 offset: self.token_end,
             });
         }
-        self.end_without_closers()
+        // In an object, the key has to prove itself by a colon.
+        let certain = if self.in_array() {
+            self.begins_value(byte)
+        } else {
+            byte == b'"' || self.is_word_with_colon()
+        };
+        if !certain {
+            return self.end_without_closers();
+        }
+        self.log(EditKind::MissingComma, self.token_end, self.token_end);
+        Ok(self.next_in_container(Before::Nothing))
+    }
+
+    /// Says whether the quote before the cursor may not have ended its string, as in `"a "b" c"`.
+    ///
+    /// What touches the quote may be part of the string, unless it is a key; and so may what stands apart from
+    /// it, if the string ends, or the next one begins, with a space.
+    fn may_be_inner_quote(&self, byte: u8) -> bool {
+        let is_blank = |offset: Option<usize>| {
+            offset
+                .and_then(|offset| self.bytes.get(offset))
+                .is_some_and(u8::is_ascii_whitespace)
+        };
+        let after_quote = self.token_end > 0 && self.bytes[self.token_end - 1] == b'"';
+        let touches = self.at == self.token_end && (self.in_array() || byte != b'"');
+        let begins_blank = byte == b'"' && is_blank(self.at.checked_add(1));
+        after_quote && (touches || begins_blank || is_blank(self.token_end.checked_sub(2)))
     }
 
     /// Says whether the cursor is at the first byte of a value.
@@ -425,6 +437,22 @@ impl<'a> Reader<'a> {
         self.log(EditKind::ExtraCloser, self.at, self.at + 1);
         self.at += 1;
         Ok(Next::After)
+    }
+
+    /// Remembers a place where a bracket more or less would not show: between two containers of one kind.
+    fn note_pivot(&mut self, is_closer: bool) {
+        let [.., outer, inner] = self.stack.as_slice() else {
+            return;
+        };
+        let closer = inner.closer();
+        if self.is_tolerant() && outer.closer() == closer {
+            self.pivots.push(Pivot {
+                offset: self.at,
+                depth: self.stack.len(),
+                closer,
+                is_closer,
+            });
+        }
     }
 
     /// Closes the innermost container.
