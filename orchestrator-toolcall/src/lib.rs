@@ -7,6 +7,7 @@ mod extract;
 mod limits;
 mod repair;
 pub mod schema;
+mod stream;
 mod tool_set;
 mod verdict;
 
@@ -14,5 +15,6 @@ pub use envelope::{Call, ENVELOPE_VERSION, Envelope, envelope_schema};
 pub use error::{CutOff, ParseError, ToolError};
 pub use limits::Limits;
 pub use repair::{Edit, EditKind, parse_strict};
+pub use stream::{StreamScanner, StreamState};
 pub use tool_set::{Coercion, Tool, ToolChoice, ToolSet};
 pub use verdict::{Fidelity, Finish, Problem, Verdict};

@@ -64,17 +64,26 @@ pub(crate) struct Reading {
     pub(crate) pivots: Vec<Pivot>,
 }
 
-/// A place where the text would still be JSON if one more, or one fewer, bracket stood there.
+/// A place where the text would still be JSON if one bracket more, or one fewer, stood there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pivot {
-    /// The offset of a comma before which a closer could be missing, or of a closer that could be too many.
+    /// The offset of the comma, closer or opener.
     pub(crate) offset: usize,
     /// The number of containers around it.
     pub(crate) depth: usize,
-    /// The closer in question.
-    pub(crate) closer: u8,
-    /// Whether the place is a closer rather than a comma.
-    pub(crate) is_closer: bool,
+    /// What may have happened there.
+    pub(crate) doubt: Doubt,
+}
+
+/// What may have happened to a bracket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// This closer may have been forgotten before a comma.
+    Forgotten(u8),
+    /// This closer may be one too many.
+    ExtraCloser,
+    /// This opener may be one too many.
+    ExtraOpener,
 }
 
 /// A value that could not be read, and what is known about it.
@@ -149,17 +158,35 @@ pub(crate) fn read_tolerant(
     };
     match (first.result, attempt(Mismatch::Extra).result) {
         (Ok(first), Ok(second)) if first.value == second.value && first.end == second.end => {
-            Ok(first)
+            unmixed(if is_mixed(&first) { second } else { first }, offset)
         }
-        (Ok(reading), Err(_)) | (Err(_), Ok(reading)) => Ok(reading),
+        (Ok(reading), Err(_)) | (Err(_), Ok(reading)) => unmixed(reading, offset),
         (Err(failure), Err(_)) => Err(failure),
-        (Ok(_), Ok(second)) => Err(Failure {
-            error: ParseError::UnclearStructure { offset },
-            at: second.end,
-            pointer: String::new(),
-            has_member: true,
-            like_envelope: crate::extract::is_like_envelope(&second.value),
-        }),
+        (Ok(_), Ok(second)) => Err(unclear(&second, offset)),
+    }
+}
+
+/// Says whether closers were both added and dropped, which takes more faith than there is.
+fn is_mixed(reading: &Reading) -> bool {
+    let has = |kind| reading.edits.iter().any(|edit| edit.kind == kind);
+    has(EditKind::ExtraCloser) && has(EditKind::MissingCloser)
+}
+
+fn unmixed(reading: Reading, offset: usize) -> Result<Reading, Failure> {
+    if is_mixed(&reading) {
+        Err(unclear(&reading, offset))
+    } else {
+        Ok(reading)
+    }
+}
+
+fn unclear(reading: &Reading, offset: usize) -> Failure {
+    Failure {
+        error: ParseError::UnclearStructure { offset },
+        at: reading.end,
+        pointer: String::new(),
+        has_member: true,
+        like_envelope: crate::extract::is_like_envelope(&reading.value),
     }
 }
 

@@ -18,7 +18,7 @@ mod tools;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use damage::{CERTAIN, Damaged, REFUSED};
+use damage::{CERTAIN, DOUBTFUL, Damaged, REFUSED};
 use orchestrator_toolcall::{Fidelity, Finish, ToolSet, Verdict};
 use random::Random;
 use serde_json::Value;
@@ -65,12 +65,17 @@ fn damaged_envelopes_are_read_right_or_refused() {
     println!("seed {seed}, {rounds} rounds");
     let mut random = Random::new(seed);
     let mut certain: Vec<Count> = CERTAIN.iter().map(|_| Count::default()).collect();
+    let mut doubtful: Vec<Count> = DOUBTFUL.iter().map(|_| Count::default()).collect();
     let mut refused: Vec<Count> = REFUSED.iter().map(|_| Count::default()).collect();
     for _ in 0..rounds {
         let described = tools::tools(&mut random);
         let set = ToolSet::from_openai(&described).unwrap();
         let envelope = tools::envelope(&mut random, &described);
-        for (kinds, counts) in [(&CERTAIN[..], &mut certain), (&REFUSED[..], &mut refused)] {
+        for (kinds, counts) in [
+            (&CERTAIN[..], &mut certain),
+            (&DOUBTFUL[..], &mut doubtful),
+            (&REFUSED[..], &mut refused),
+        ] {
             for ((_, make), count) in kinds.iter().zip(counts.iter_mut()) {
                 let Some(damaged) = make(&mut random, &envelope) else {
                     continue;
@@ -86,7 +91,12 @@ fn damaged_envelopes_are_read_right_or_refused() {
                     Some(value) if value == envelope => count.right += 1,
                     Some(_) => {
                         count.wrong += 1;
-                        count.sample = sample();
+                        count.sample = sample().map(|(text, verdict)| {
+                            (
+                                format!("{text}\n    was {envelope}\n    tools {described}"),
+                                verdict,
+                            )
+                        });
                     }
                     None => {
                         count.refused += 1;
@@ -113,7 +123,13 @@ fn damaged_envelopes_are_read_right_or_refused() {
         &refused,
         false,
     );
-    assert_eq!(wrong, 0, "silently wrong");
+    let (_, doubtful_wrong, _) = table(
+        "right or refused",
+        DOUBTFUL.iter().map(|kind| kind.0),
+        &doubtful,
+        false,
+    );
+    assert_eq!(wrong + doubtful_wrong, 0, "silently wrong");
     assert_eq!(
         guessed + guessed_wrong,
         0,
@@ -145,7 +161,7 @@ fn table<'a>(
         );
         let bad = count.wrong > 0 || (wants_right && count.refused > 0);
         if let Some((text, verdict)) = count.sample.as_ref().filter(|_| bad) {
-            println!("    {text:?}\n    {verdict}");
+            println!("    {text}\n    {verdict}");
         }
     }
     sums

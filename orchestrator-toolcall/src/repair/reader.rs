@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::edit::{Edit, EditKind};
 use super::frame::{Frame, pointer};
 use super::string::{Role, begins_word, opens_string};
-use super::{Failure, Mismatch, Mode, Pivot, Reading};
+use super::{Doubt, Failure, Mismatch, Mode, Pivot, Reading};
 use crate::error::{CutOff, ParseError};
 use crate::limits::Limits;
 use crate::verdict::Finish;
@@ -312,7 +312,7 @@ impl<'a> Reader<'a> {
         match byte {
             b',' => {
                 let comma = self.at;
-                self.note_pivot(false);
+                self.note_pivot(Doubt::Forgotten);
                 self.at += 1;
                 Ok(self.next_in_container(Before::Comma(comma)))
             }
@@ -408,7 +408,15 @@ impl<'a> Reader<'a> {
                 after: Before::Opener,
             })
         } else {
+            let is_doubled = self.is_tolerant() && self.at >= 2 && self.bytes[self.at - 2] == b'[';
             self.stack.push(Frame::Array { items: Vec::new() });
+            if is_doubled {
+                self.pivots.push(Pivot {
+                    offset: self.at - 1,
+                    depth: self.stack.len(),
+                    doubt: Doubt::ExtraOpener,
+                });
+            }
             Ok(Next::Value {
                 after: Before::Opener,
             })
@@ -421,6 +429,7 @@ impl<'a> Reader<'a> {
             .last()
             .is_some_and(|frame| frame.closer() == byte)
         {
+            self.note_pivot(|_| Doubt::ExtraCloser);
             self.at += 1;
             self.token_end = self.at;
             return self.pop();
@@ -434,23 +443,25 @@ impl<'a> Reader<'a> {
             self.log(EditKind::MissingCloser, self.token_end, self.token_end);
             return self.pop();
         }
+        if byte == b']' {
+            // An opener may be missing as well: `[]]` can be `[[]]`.
+            return Err(ParseError::UnclearStructure { offset: self.at });
+        }
         self.log(EditKind::ExtraCloser, self.at, self.at + 1);
         self.at += 1;
         Ok(Next::After)
     }
 
     /// Remembers a place where a bracket more or less would not show: between two containers of one kind.
-    fn note_pivot(&mut self, is_closer: bool) {
+    fn note_pivot(&mut self, doubt: impl Fn(u8) -> Doubt) {
         let [.., outer, inner] = self.stack.as_slice() else {
             return;
         };
-        let closer = inner.closer();
-        if self.is_tolerant() && outer.closer() == closer {
+        if self.is_tolerant() && outer.closer() == inner.closer() {
             self.pivots.push(Pivot {
                 offset: self.at,
                 depth: self.stack.len(),
-                closer,
-                is_closer,
+                doubt: doubt(inner.closer()),
             });
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::ToolSet;
 use super::judge::one_call;
 use crate::envelope::Envelope;
-use crate::repair::{EditKind, Pivot, Reading, read_tolerant};
+use crate::repair::{Doubt, EditKind, Pivot, Reading, read_tolerant};
 use crate::verdict::Finish;
 
 /// The most places that are tried.
@@ -44,14 +44,23 @@ pub(super) fn is_doubtful(set: &ToolSet, candidate: &Candidate<'_>) -> bool {
     if !missing && !extra {
         return false;
     }
+    if extra && mended(EditKind::TrailingComma) {
+        // An empty array whose opener is missing looks like this too.
+        return true;
+    }
     // The brackets of the envelope itself give themselves away: its objects are closed.
     let depth = if candidate.call.is_some() { 2 } else { 5 };
     let places: Vec<&Pivot> = candidate
         .reading
         .pivots
         .iter()
+        .filter(|pivot| pivot.depth >= depth)
         .filter(|pivot| {
-            pivot.depth >= depth && ((missing && !pivot.is_closer) || (extra && pivot.is_closer))
+            if pivot.doubt == Doubt::ExtraCloser {
+                extra
+            } else {
+                missing
+            }
         })
         .collect();
     if places.is_empty() {
@@ -62,7 +71,16 @@ pub(super) fn is_doubtful(set: &ToolSet, candidate: &Candidate<'_>) -> bool {
         // It is refused for what the schemas say.
         return false;
     }
-    places.len() > MAX_TRIES
+    // With several brackets missing, not all of the other places are tried together.
+    let several = candidate
+        .reading
+        .edits
+        .iter()
+        .filter(|edit| edit.kind == EditKind::MissingCloser)
+        .count()
+        > 1;
+    (several && ours == Fit::Loose)
+        || places.len() > MAX_TRIES
         || places.into_iter().any(|place| {
             other_reading(candidate, place, set)
                 .is_some_and(|other| fit(set, candidate, other) >= ours)
@@ -73,10 +91,9 @@ pub(super) fn is_doubtful(set: &ToolSet, candidate: &Candidate<'_>) -> bool {
 fn other_reading(candidate: &Candidate<'_>, place: &Pivot, set: &ToolSet) -> Option<Value> {
     let text = &candidate.text[candidate.start..candidate.reading.end];
     let (before, after) = text.split_at(place.offset - candidate.start);
-    let changed = if place.is_closer {
-        format!("{before} {}", &after[1..])
-    } else {
-        format!("{before}{}{after}", char::from(place.closer))
+    let changed = match place.doubt {
+        Doubt::Forgotten(closer) => format!("{before}{}{after}", char::from(closer)),
+        Doubt::ExtraCloser | Doubt::ExtraOpener => format!("{before} {}", &after[1..]),
     };
     let other = read_tolerant(&changed, 0, set.limits(), candidate.finish).ok()?;
     let structural = |reading: &Reading| {

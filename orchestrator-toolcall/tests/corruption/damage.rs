@@ -457,6 +457,71 @@ pub const CERTAIN: [(&str, Make); 27] = [
     }),
 ];
 
+/// Kinds of damage that may or may not leave the meaning certain: right or refused, but never wrong.
+pub const DOUBTFUL: [(&str, Make); 6] = [
+    ("a bracket dropped", |random, value| {
+        drop_one(random, value, |kind| {
+            matches!(kind, Kind::Open | Kind::Close)
+        })
+    }),
+    ("a bracket doubled", |random, value| {
+        double_one(random, value, |kind| {
+            matches!(kind, Kind::Open | Kind::Close)
+        })
+    }),
+    ("a comma or colon doubled", |random, value| {
+        double_one(random, value, |kind| {
+            matches!(kind, Kind::Comma | Kind::Colon)
+        })
+    }),
+    ("a quote dropped", |random, value| {
+        let mut tokens = write(random, value);
+        let mut places = positions(&tokens, Kind::Key);
+        places.extend(positions(&tokens, Kind::Text));
+        let token = &mut tokens[*random.pick(&places)].text;
+        if random.chance(50) {
+            token.remove(0);
+        } else {
+            token.pop();
+        }
+        stopped(join(&tokens))
+    }),
+    ("a closer of the other kind", |random, value| {
+        let mut tokens = write(random, value);
+        let at = *random.pick(&positions(&tokens, Kind::Close));
+        let other = if tokens[at].text == "}" { "]" } else { "}" };
+        tokens[at].text = other.to_owned();
+        stopped(join(&tokens))
+    }),
+    ("two brackets dropped", |random, value| {
+        let mut tokens = write(random, value);
+        for _ in 0..2 {
+            let at = *random.pick(&positions(&tokens, Kind::Close));
+            tokens.remove(at);
+        }
+        stopped(join(&tokens))
+    }),
+];
+
+fn drop_one(random: &mut Random, value: &Value, chosen: fn(Kind) -> bool) -> Option<Damaged> {
+    let mut tokens = write(random, value);
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|at| chosen(tokens[*at].kind))
+        .collect();
+    tokens.remove(*random.pick(&places));
+    stopped(join(&tokens))
+}
+
+fn double_one(random: &mut Random, value: &Value, chosen: fn(Kind) -> bool) -> Option<Damaged> {
+    let mut tokens = write(random, value);
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|at| chosen(tokens[*at].kind))
+        .collect();
+    let at = *random.pick(&places);
+    tokens.insert(at, tokens[at].clone());
+    stopped(join(&tokens))
+}
+
 /// Kinds of damage that must be refused, because the meaning can only be guessed.
 pub const REFUSED: [(&str, Make); 12] = [
     ("cut off anywhere, by length", |random, value| {
