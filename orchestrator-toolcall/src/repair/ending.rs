@@ -132,10 +132,34 @@ pub(crate) fn begins_key_of(text: &str, key: &str) -> bool {
         .starts_with([':', '：'])
 }
 
+/// How far a string or number is looked through to see what follows it, in bytes.
+const MAX_LOOK: usize = 512;
+
 /// Says whether what follows a comma after a complete value looks like more of the same data.
 fn begins_member(text: &str) -> bool {
     let text = text.trim_start_matches(is_space);
-    text.starts_with(['{', '}', '[', ']', '"', '\'', '“', '-'])
-        || text.starts_with(|c: char| c.is_ascii_digit())
-        || begins_key(text)
+    if text.starts_with(['{', '}', '[', ']']) || begins_key(text) {
+        return true;
+    }
+    let window = &text.as_bytes()[..text.len().min(MAX_LOOK)];
+    let token = match window {
+        [quote @ (b'"' | b'\''), rest @ ..] => match rest.iter().position(|byte| byte == quote) {
+            Some(length) => length + 2,
+            None => return text.len() > MAX_LOOK,
+        },
+        [b'-' | b'0'..=b'9', rest @ ..] => {
+            1 + rest
+                .iter()
+                .take_while(|byte| {
+                    byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')
+                })
+                .count()
+        }
+        _ => return text.starts_with('“'),
+    };
+    let after = text
+        .get(token..)
+        .unwrap_or_default()
+        .trim_start_matches(is_space);
+    after.starts_with([':', ',', ']', '}'])
 }
