@@ -26,7 +26,7 @@ pub enum ModelFamily {
     Gemma,
     /// gpt-oss, which answers in channels.
     GptOss,
-    /// DeepSeek and its distillations, which think first and want no system message.
+    /// `DeepSeek` and its distillations, which think first and want no system message.
     DeepSeek,
     /// Phi.
     Phi,

@@ -67,9 +67,9 @@ pub(crate) fn close(schema: &Value) -> Value {
     }
     for keyword in ["properties", "$defs", "definitions"] {
         if let Some(Value::Object(members)) = closed.get_mut(keyword) {
-            members
-                .values_mut()
-                .for_each(|member| *member = close(member));
+            for (_, member) in members {
+                *member = close(member);
+            }
         }
     }
     for keyword in ["items", "additionalProperties"] {
@@ -79,9 +79,9 @@ pub(crate) fn close(schema: &Value) -> Value {
     }
     for keyword in ["anyOf", "oneOf", "prefixItems"] {
         if let Some(Value::Array(members)) = closed.get_mut(keyword) {
-            members
-                .iter_mut()
-                .for_each(|member| *member = close(member));
+            for member in members {
+                *member = close(member);
+            }
         }
     }
     Value::Object(closed)

@@ -305,7 +305,7 @@ impl ToolSet {
             .callable()
             .map(|tool| {
                 closed(
-                    json!({"name": {"const": tool.name()}, "arguments": parameters(tool)}),
+                    &json!({"name": {"const": tool.name()}, "arguments": parameters(tool)}),
                     &["name", "arguments"],
                 )
             })
@@ -318,7 +318,7 @@ impl ToolSet {
                 json!({"anyOf": calls})
             };
             kinds.push(closed(
-                json!({
+&json!({
                     "v": {"const": 1},
                     "type": {"const": "tool_calls"},
                     "calls": {"type": "array", "minItems": 1, "maxItems": self.max_calls, "items": items}
@@ -328,7 +328,7 @@ impl ToolSet {
         }
         if self.may_answer() || kinds.is_empty() {
             kinds.push(closed(
-                json!({"v": {"const": 1}, "type": {"const": "final"}, "content": {"type": "string"}}),
+&json!({"v": {"const": 1}, "type": {"const": "final"}, "content": {"type": "string"}}),
                 &["v", "type", "content"],
             ));
         }
@@ -345,7 +345,7 @@ impl ToolSet {
     }
 }
 
-fn closed(properties: Value, required: &[&str]) -> Value {
+fn closed(properties: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 

@@ -80,11 +80,7 @@ impl Reader<'_> {
                 });
             }
         }
-        let quotes = self.bytes[body..self.at]
-            .iter()
-            .filter(|byte| **byte == b'"')
-            .count();
-        if quotes % 2 == 1 {
+        if self.text[body..self.at].matches('"').count() % 2 == 1 {
             // A string that begins like a comment, and whose first quote is missing, looks like this.
             return Err(ParseError::GuessedQuotes { offset: start });
         }

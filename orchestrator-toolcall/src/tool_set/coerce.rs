@@ -11,6 +11,10 @@ use crate::schema::Validator;
 
 /// Which types of one tool's arguments may be changed; everything is off unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each switch allows one conversion"
+)]
 pub struct Coercion {
     /// `"5"` may become `5`.
     pub numbers_from_text: bool,
@@ -42,7 +46,7 @@ impl Coercion {
 const MAX_ROUNDS: usize = 4;
 
 /// Changes types until the value matches; says whether anything was changed.
-pub(super) fn coerce(value: &mut Value, validator: &Validator, policy: &Coercion) -> bool {
+pub(super) fn coerce(value: &mut Value, validator: &Validator, policy: Coercion) -> bool {
     let mut changed = false;
     for _ in 0..MAX_ROUNDS {
         let mut progress = false;
@@ -67,11 +71,11 @@ pub(super) fn coerce(value: &mut Value, validator: &Validator, policy: &Coercion
 }
 
 /// The object a string of arguments holds, if the policy allows reading it.
-pub(super) fn arguments_from_text(value: &Value, policy: &Coercion) -> Option<Value> {
+pub(super) fn arguments_from_text(value: &Value, policy: Coercion) -> Option<Value> {
     convert(value, "object", policy)
 }
 
-fn convert(value: &Value, wanted: &str, policy: &Coercion) -> Option<Value> {
+fn convert(value: &Value, wanted: &str, policy: Coercion) -> Option<Value> {
     match (value, wanted) {
         (Value::String(text), "integer" | "number") if policy.numbers_from_text => {
             match parse_strict(text.as_bytes(), &Limits::DEFAULT) {

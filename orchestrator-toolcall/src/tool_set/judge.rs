@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::coerce::{arguments_from_text, coerce};
 use super::structure::{self, Candidate};
-use super::{ToolChoice, ToolSet};
+use super::{Tool, ToolChoice, ToolSet};
 use crate::envelope::{Call, Envelope};
 use crate::error::ParseError;
 use crate::extract::{Extraction, extract};
@@ -239,7 +239,7 @@ fn check_call(set: &ToolSet, call: &mut Call, index: usize, problems: &mut Vec<P
         .tool(&call.name)
         .filter(|tool| set.may_call(tool.name()))
     else {
-        let names: Vec<_> = set.callable().map(|tool| tool.name()).collect();
+        let names: Vec<_> = set.callable().map(Tool::name).collect();
         problems.push(Problem::new(
             format!("/calls/{index}/name"),
             "enum",

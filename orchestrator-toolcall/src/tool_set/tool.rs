@@ -97,8 +97,8 @@ impl Tool {
 
     /// The policy for changing types in its arguments, if there is one.
     #[must_use]
-    pub const fn coercion(&self) -> Option<&Coercion> {
-        self.coercion.as_ref()
+    pub const fn coercion(&self) -> Option<Coercion> {
+        self.coercion
     }
 
     /// The compiled full schema.
