@@ -23,7 +23,9 @@ impl Random {
     /// Returns a number around 0 with a standard deviation of 1, nearly normal: four even ones, added.
     pub(super) fn normal(&mut self) -> f32 {
         let bits = self.next();
-        let sum: u32 = (0..4).map(|index| u32::from((bits >> (16 * index)) as u16)).sum();
+        let sum: u32 = (0..4)
+            .map(|index| u32::from((bits >> (16 * index)) as u16))
+            .sum();
         // Four even numbers from 0 to 1 have a mean of 2 and a variance of 4/12.
         (sum as f32 / 65_536.0 - 2.0) * 1.732_050_8
     }

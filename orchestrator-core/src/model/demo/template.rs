@@ -1,16 +1,17 @@
 //! The demo model's chat template.
 
 /// Turns between marks, tools in the system turn, and tool calls as JSON between tags, which is the form that engines
-/// recognise from the template and then constrain: without it llama.cpp ignores the tools of a request.
+/// recognise from the template and then constrain: without it llama.cpp ignores the tools of a request. The mark that opens
+/// a call stands nowhere before the first call, because the weights take it for a call that was made.
 pub(super) const CHAT: &str = r#"
 {%- set first = 1 if messages and messages[0].role == 'system' else 0 -%}
 {%- if tools or first -%}
     {{- '<|im_start|>system\n' -}}
     {%- if first -%}{{- messages[0].content -}}{%- endif -%}
     {%- if tools -%}
-        {{- '\n\nTools:\n<tools>\n' -}}
+        {{- '\n<tools>\n' -}}
         {%- for tool in tools -%}{{- (tool | tojson) + '\n' -}}{%- endfor -%}
-        {{- '</tools>\nCall one with:\n<tool_call>\n{"name": NAME, "arguments": ARGUMENTS}\n</tool_call>' -}}
+        {{- '</tools>' -}}
     {%- endif -%}
     {{- '<|im_end|>\n' -}}
 {%- endif -%}
@@ -20,9 +21,9 @@ pub(super) const CHAT: &str = r#"
     {%- else -%}
         {{- '<|im_start|>' + message.role + '\n' + (message.content or '') -}}
         {%- for call in message.tool_calls or [] -%}
-            {{- '<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' -}}
+            {{- '<tool_call>{"name": "' + call.function.name + '", "arguments": ' -}}
             {{- call.function.arguments if call.function.arguments is string else call.function.arguments | tojson -}}
-            {{- '}\n</tool_call>' -}}
+            {{- '}</tool_call>' -}}
         {%- endfor -%}
         {{- '<|im_end|>\n' -}}
     {%- endif -%}

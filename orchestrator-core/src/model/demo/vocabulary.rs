@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 /// The words that free text is made of.
 const WORDS: [&str; 128] = [
-    "amber", "apple", "autumn", "basil", "beach", "berry", "birch", "bloom", "breeze", "bridge", "bright", "brook",
-    "candle", "cedar", "cherry", "circle", "clay", "cliff", "cloud", "clover", "cobalt", "copper", "coral", "cotton",
-    "crane", "creek", "crystal", "dawn", "deep", "delta", "dew", "dream", "drift", "dusk", "early", "earth", "echo",
-    "elm", "ember", "evening", "feather", "fern", "field", "finch", "flame", "fog", "forest", "frost", "garden",
-    "gentle", "ginger", "glass", "glow", "golden", "grain", "grass", "harbor", "hazel", "heather", "heron", "hill",
-    "honey", "indigo", "island", "ivory", "ivy", "jade", "juniper", "kite", "lake", "lantern", "lark", "leaf",
-    "lemon", "light", "lily", "linen", "maple", "marble", "meadow", "mellow", "mint", "mist", "moon", "morning",
-    "moss", "mountain", "oak", "ocean", "olive", "orchard", "otter", "paper", "pebble", "pine", "plum", "pond",
-    "poppy", "quiet", "rain", "reed", "ripple", "river", "robin", "rose", "sage", "sand", "shadow", "shell",
-    "silver", "sky", "slow", "snow", "soft", "song", "sparrow", "spring", "star", "stone", "stream", "summer",
+    "amber", "apple", "autumn", "basil", "beach", "berry", "birch", "bloom", "breeze", "bridge",
+    "bright", "brook", "candle", "cedar", "cherry", "circle", "clay", "cliff", "cloud", "clover",
+    "cobalt", "copper", "coral", "cotton", "crane", "creek", "crystal", "dawn", "deep", "delta",
+    "dew", "dream", "drift", "dusk", "early", "earth", "echo", "elm", "ember", "evening",
+    "feather", "fern", "field", "finch", "flame", "fog", "forest", "frost", "garden", "gentle",
+    "ginger", "glass", "glow", "golden", "grain", "grass", "harbor", "hazel", "heather", "heron",
+    "hill", "honey", "indigo", "island", "ivory", "ivy", "jade", "juniper", "kite", "lake",
+    "lantern", "lark", "leaf", "lemon", "light", "lily", "linen", "maple", "marble", "meadow",
+    "mellow", "mint", "mist", "moon", "morning", "moss", "mountain", "oak", "ocean", "olive",
+    "orchard", "otter", "paper", "pebble", "pine", "plum", "pond", "poppy", "quiet", "rain",
+    "reed", "ripple", "river", "robin", "rose", "sage", "sand", "shadow", "shell", "silver", "sky",
+    "slow", "snow", "soft", "song", "sparrow", "spring", "star", "stone", "stream", "summer",
     "thistle", "tide", "valley", "velvet", "violet", "warm", "willow",
 ];
 
@@ -39,14 +41,24 @@ pub(super) enum TokenKind {
     OpenBrace,
     /// Another mark that JSON is built of.
     Structure,
+    /// The mark that goes on with a list in JSON: less likely than the one that ends it.
+    Comma,
+    /// The mark that opens a tag, and so ends a tool call: likelier than going on to another call.
+    OpenTag,
     /// A single space.
     Space,
+    /// The end of a line, after which the template lets a reply begin.
+    Newline,
     /// A byte that free text should not have: controls, parts of characters, other marks.
     OtherByte,
     /// The mark that ends a turn.
     EndOfTurn,
     /// A mark that only templates write.
     TemplateMark,
+    /// The tag in a prompt after which tools are listed.
+    Tools,
+    /// The tag that opens a tool call.
+    ToolCall,
 }
 
 /// A token.
@@ -64,7 +76,10 @@ pub(super) struct Vocabulary {
 impl Vocabulary {
     /// Builds the vocabulary; it is always the same.
     pub(super) fn build() -> Self {
-        let mut vocabulary = Self { tokens: Vec::new(), merges: Vec::new() };
+        let mut vocabulary = Self {
+            tokens: Vec::new(),
+            merges: Vec::new(),
+        };
         for byte in 0..=u8::MAX {
             vocabulary.push(byte_character(byte).to_string(), byte_kind(byte));
         }
@@ -77,6 +92,8 @@ impl Vocabulary {
             let mark = if index % 3 == 0 { '.' } else { ',' };
             vocabulary.push(format!("{SPACE}{word}{mark}"), TokenKind::EndedWord);
         }
+        vocabulary.push("<tools>".to_owned(), TokenKind::Tools);
+        vocabulary.push("<tool_call>".to_owned(), TokenKind::ToolCall);
         vocabulary.push("<|endoftext|>".to_owned(), TokenKind::TemplateMark);
         vocabulary.push("<|im_start|>".to_owned(), TokenKind::TemplateMark);
         vocabulary.push("<|im_end|>".to_owned(), TokenKind::EndOfTurn);
@@ -99,10 +116,12 @@ impl Vocabulary {
         self.merges.iter().map(String::as_str)
     }
 
-    /// Returns each token's type as the format numbers it: 1 is text, 3 is a mark.
+    /// Returns each token's type as the format numbers it: 1 is text, 3 is a mark, 4 is
+    /// text that is always one token.
     pub(super) fn type_numbers(&self) -> impl Iterator<Item = i32> {
         self.kinds().map(|kind| match kind {
             TokenKind::EndOfTurn | TokenKind::TemplateMark => 3,
+            TokenKind::Tools | TokenKind::ToolCall => 4,
             _ => 1,
         })
     }
@@ -127,7 +146,10 @@ impl Vocabulary {
             }
             piece = longer;
         }
-        if let Some(token) = pieces.get(&piece).and_then(|index| self.tokens.get_mut(*index)) {
+        if let Some(token) = pieces
+            .get(&piece)
+            .and_then(|index| self.tokens.get_mut(*index))
+        {
             token.kind = TokenKind::Word;
         }
     }
@@ -145,7 +167,10 @@ fn byte_character(byte: u8) -> char {
     }
     // The others follow each other from U+0100 on.
     let before = (0..byte).filter(|other| !is_printable(*other)).count();
-    u32::try_from(before).ok().and_then(|before| char::from_u32(0x100 + before)).unwrap_or(char::REPLACEMENT_CHARACTER)
+    u32::try_from(before)
+        .ok()
+        .and_then(|before| char::from_u32(0x100 + before))
+        .unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 fn byte_kind(byte: u8) -> TokenKind {
@@ -154,8 +179,11 @@ fn byte_kind(byte: u8) -> TokenKind {
         b'0'..=b'9' => TokenKind::Digit,
         b'"' => TokenKind::Quote,
         b'{' => TokenKind::OpenBrace,
-        b'}' | b'[' | b']' | b':' | b',' => TokenKind::Structure,
+        b'}' | b'[' | b']' | b':' => TokenKind::Structure,
+        b'<' => TokenKind::OpenTag,
+        b',' => TokenKind::Comma,
         b' ' => TokenKind::Space,
+        b'\n' => TokenKind::Newline,
         _ => TokenKind::OtherByte,
     }
 }

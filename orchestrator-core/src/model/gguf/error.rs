@@ -47,7 +47,9 @@ pub enum GgufError {
         version: u32,
     },
     /// The file ends in the middle of the header.
-    #[error("the file is cut off: {what} at byte {offset} needs {needed} bytes, but only {remaining} are left")]
+    #[error(
+        "the file is cut off: {what} at byte {offset} needs {needed} bytes, but only {remaining} are left"
+    )]
     HeaderCutOff {
         /// What was being read.
         what: String,
@@ -76,7 +78,9 @@ pub enum GgufError {
         remaining: u64,
     },
     /// The header goes on after the bytes that are at hand (never for a whole file).
-    #[error("the header goes on: {needed} bytes from the start are needed, {available} are at hand")]
+    #[error(
+        "the header goes on: {needed} bytes from the start are needed, {available} are at hand"
+    )]
     NeedMore {
         /// The bytes needed to get one step further, counted from the file's start.
         needed: u64,
@@ -180,7 +184,9 @@ pub enum GgufError {
         problem: &'static str,
     },
     /// A tensor does not begin at a multiple of the alignment.
-    #[error("tensor {tensor} begins at data offset {offset}, which is not a multiple of the alignment {alignment}")]
+    #[error(
+        "tensor {tensor} begins at data offset {offset}, which is not a multiple of the alignment {alignment}"
+    )]
     Misaligned {
         /// The tensor.
         tensor: String,
@@ -224,10 +230,12 @@ impl GgufError {
             Self::Unreadable { .. } => "model.unreadable",
             Self::Empty => "model.empty",
             Self::NotGguf { .. } => "model.not_gguf",
-            Self::BigEndian { .. } | Self::UnsupportedVersion { .. } | Self::UnknownTensorType { .. } => {
-                "model.unsupported"
+            Self::BigEndian { .. }
+            | Self::UnsupportedVersion { .. }
+            | Self::UnknownTensorType { .. } => "model.unsupported",
+            Self::HeaderCutOff { .. } | Self::DataCutOff { .. } | Self::NeedMore { .. } => {
+                "model.truncated"
             }
-            Self::HeaderCutOff { .. } | Self::DataCutOff { .. } | Self::NeedMore { .. } => "model.truncated",
             Self::ClaimsTooMuch { .. }
             | Self::OverLimit { .. }
             | Self::BadName { .. }
@@ -247,16 +255,26 @@ impl GgufError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Missing => "check the path for a typing mistake, and that the disk it is on is mounted",
-            Self::Directory => "name the `.gguf` file inside the directory; of a split model, the first part",
+            Self::Missing => {
+                "check the path for a typing mistake, and that the disk it is on is mounted"
+            }
+            Self::Directory => {
+                "name the `.gguf` file inside the directory; of a split model, the first part"
+            }
             Self::NotAFile => "name a regular `.gguf` file",
-            Self::Unreadable { .. } => "check that this user may read the file and every directory above it",
+            Self::Unreadable { .. } => {
+                "check that this user may read the file and every directory above it"
+            }
             Self::Empty | Self::HeaderCutOff { .. } | Self::DataCutOff { .. } => {
                 "the download or copy did not finish: fetch the file again and compare its size and digest"
             }
             Self::NotGguf { found } => found.hint(),
-            Self::BigEndian { .. } => "fetch the little-endian file, or convert it with llama.cpp's `gguf_convert_endian.py`",
-            Self::UnsupportedVersion { version: 0 | 1 } => "fetch a newer conversion of the model, or convert it again",
+            Self::BigEndian { .. } => {
+                "fetch the little-endian file, or convert it with llama.cpp's `gguf_convert_endian.py`"
+            }
+            Self::UnsupportedVersion { version: 0 | 1 } => {
+                "fetch a newer conversion of the model, or convert it again"
+            }
             Self::UnsupportedVersion { .. } | Self::UnknownTensorType { .. } => {
                 "update this program, or choose a file with another quantisation"
             }
@@ -274,7 +292,9 @@ impl GgufError {
             | Self::BadAlignment { .. }
             | Self::BadShape { .. }
             | Self::Misaligned { .. }
-            | Self::Overlap { .. } => "the file is damaged or was written wrongly: fetch it again, or from another source",
+            | Self::Overlap { .. } => {
+                "the file is damaged or was written wrongly: fetch it again, or from another source"
+            }
         }
     }
 }
@@ -318,21 +338,30 @@ impl FoundInstead {
     #[must_use]
     pub fn guess(head: &[u8]) -> Self {
         let trimmed = head.trim_ascii_start();
-        let starts_with_word =
-            |word: &str| trimmed.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
+        let starts_with_word = |word: &str| {
+            trimmed
+                .get(..word.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+        };
         if head.starts_with(b"version https://git-lfs") {
             Self::GitLfsPointer
         } else if head.starts_with(b"PK\x03\x04") {
             Self::ZipArchive
         } else if matches!(head, [0x80, 2..=5, ..]) {
             Self::Pickle
-        } else if [&b"lmgg"[..], b"fmgg", b"tjgg", b"algg"].iter().any(|magic| head.starts_with(magic)) {
+        } else if [&b"lmgg"[..], b"fmgg", b"tjgg", b"algg"]
+            .iter()
+            .any(|magic| head.starts_with(magic))
+        {
             Self::OldGgml
         } else if head.starts_with(b"\x1f\x8b") {
             Self::Gzip
         } else if looks_like_safetensors(head) {
             Self::Safetensors
-        } else if ["<!doctype html", "<html", "<head", "<?xml"].iter().any(|word| starts_with_word(word)) {
+        } else if ["<!doctype html", "<html", "<head", "<?xml"]
+            .iter()
+            .any(|word| starts_with_word(word))
+        {
             Self::WebPage
         } else if matches!(trimmed.first(), Some(b'{' | b'[')) {
             Self::Json
@@ -341,7 +370,9 @@ impl FoundInstead {
         } else if let Some(beginning) = text_beginning(head) {
             Self::Text { beginning }
         } else {
-            Self::Unknown { first: head.iter().take(4).copied().collect() }
+            Self::Unknown {
+                first: head.iter().take(4).copied().collect(),
+            }
         }
     }
 
@@ -357,10 +388,16 @@ impl FoundInstead {
             Self::WebPage | Self::Json => {
                 "an error page was saved in place of the model: check the address and the access rights, then fetch it again"
             }
-            Self::GitLfsPointer => "git fetched only the pointer: run `git lfs pull`, or pull the model with `orch model pull`",
+            Self::GitLfsPointer => {
+                "git fetched only the pointer: run `git lfs pull`, or pull the model with `orch model pull`"
+            }
             Self::Gzip => "decompress the file first",
-            Self::Zeros => "the download reserved the space and did not finish: fetch the file again",
-            Self::Text { .. } | Self::Unknown { .. } => "name a `.gguf` file, or convert the model to GGUF first",
+            Self::Zeros => {
+                "the download reserved the space and did not finish: fetch the file again"
+            }
+            Self::Text { .. } | Self::Unknown { .. } => {
+                "name a `.gguf` file, or convert the model to GGUF first"
+            }
         }
     }
 }
@@ -369,8 +406,12 @@ impl fmt::Display for FoundInstead {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Safetensors => formatter.write_str("a safetensors file"),
-            Self::ZipArchive => formatter.write_str("a zip archive, such as a PyTorch `.bin` checkpoint"),
-            Self::Pickle => formatter.write_str("a Python pickle, such as an old PyTorch checkpoint"),
+            Self::ZipArchive => {
+                formatter.write_str("a zip archive, such as a PyTorch `.bin` checkpoint")
+            }
+            Self::Pickle => {
+                formatter.write_str("a Python pickle, such as an old PyTorch checkpoint")
+            }
             Self::OldGgml => formatter.write_str("a GGML file, the format before GGUF"),
             Self::WebPage => formatter.write_str("a web page"),
             Self::GitLfsPointer => formatter.write_str("a git-lfs pointer"),
@@ -380,7 +421,9 @@ impl fmt::Display for FoundInstead {
             Self::Text { beginning } => write!(formatter, "text that begins with `{beginning}`"),
             Self::Unknown { first } => {
                 formatter.write_str("something else that begins with")?;
-                first.iter().try_for_each(|byte| write!(formatter, " {byte:02x}"))
+                first
+                    .iter()
+                    .try_for_each(|byte| write!(formatter, " {byte:02x}"))
             }
         }
     }
@@ -398,17 +441,24 @@ fn text_beginning(head: &[u8]) -> Option<String> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // The last character may be cut in two.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).ok()?
+        }
         Err(_) => return None,
     };
     let is_text = |character: char| !character.is_control() || character.is_ascii_whitespace();
-    (!text.is_empty() && text.chars().all(is_text)).then(|| text.chars().take(24).flat_map(char::escape_debug).collect())
+    (!text.is_empty() && text.chars().all(is_text))
+        .then(|| text.chars().take(24).flat_map(char::escape_debug).collect())
 }
 
 /// Shows a name from the file: in backticks, escaped, and not longer than a line.
 pub(super) fn shown(name: &str) -> String {
     const MOST: usize = 80;
-    let mut text: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+    let mut text: String = name
+        .chars()
+        .take(MOST)
+        .flat_map(char::escape_debug)
+        .collect();
     if name.chars().nth(MOST).is_some() {
         text.push('…');
     }

@@ -9,7 +9,8 @@ use super::cursor::{Cursor, value_of};
 use super::error::{FoundInstead, GgufError, shown};
 use super::layout::{self, TensorEntry};
 use super::{
-    ALIGNMENT_KEY, DEFAULT_ALIGNMENT, GgufArray, GgufLimits, GgufTensor, GgufValue, GgufValueType, MAGIC,
+    ALIGNMENT_KEY, DEFAULT_ALIGNMENT, GgufArray, GgufLimits, GgufTensor, GgufValue, GgufValueType,
+    MAGIC,
 };
 
 /// What a GGUF file says about itself.
@@ -43,7 +44,10 @@ impl GgufExtent {
     /// Describes an input that holds the whole file.
     #[must_use]
     pub fn whole(file_bytes: u64) -> Self {
-        Self { file_bytes, available: file_bytes }
+        Self {
+            file_bytes,
+            available: file_bytes,
+        }
     }
 }
 
@@ -102,9 +106,17 @@ impl GgufHeader {
         let mut cursor = Cursor::new(input, extent, &options.limits);
         cursor.array::<4>("the magic")?;
         let version = read_version(&mut cursor)?;
-        let tensor_count = cursor.count("the number of tensors", options.limits.tensors, TensorEntry::LEAST_BYTES)?;
+        let tensor_count = cursor.count(
+            "the number of tensors",
+            options.limits.tensors,
+            TensorEntry::LEAST_BYTES,
+        )?;
         // A key of one byte and a value of one byte are the least an entry can be.
-        let entry_count = cursor.count("the number of metadata entries", options.limits.entries, 8 + 1 + 4 + 1)?;
+        let entry_count = cursor.count(
+            "the number of metadata entries",
+            options.limits.entries,
+            8 + 1 + 4 + 1,
+        )?;
 
         let mut metadata = BTreeMap::new();
         for index in 0..entry_count {
@@ -112,16 +124,30 @@ impl GgufHeader {
             let key = cursor.name(&format!("metadata key {}", index + 1))?;
             let value = read_value(&mut cursor, &key)?;
             if metadata.contains_key(&key) {
-                return Err(GgufError::DuplicateKey { key: shown(&key), offset });
+                return Err(GgufError::DuplicateKey {
+                    key: shown(&key),
+                    offset,
+                });
             }
             metadata.insert(key, value);
         }
         let alignment = alignment_of(&metadata)?;
         let entries = read_tensors(&mut cursor, tensor_count)?;
         let data_offset = cursor.position().next_multiple_of(u64::from(alignment));
-        let place = layout::Place { data_offset, alignment, file_bytes: extent.file_bytes };
+        let place = layout::Place {
+            data_offset,
+            alignment,
+            file_bytes: extent.file_bytes,
+        };
         let tensors = layout::place_tensors(entries, place, options.unknown_types)?;
-        Ok(Self { version, metadata, tensors, data_offset, alignment, file_bytes: extent.file_bytes })
+        Ok(Self {
+            version,
+            metadata,
+            tensors,
+            data_offset,
+            alignment,
+            file_bytes: extent.file_bytes,
+        })
     }
 }
 
@@ -133,20 +159,34 @@ fn check_magic<R: Read + Seek>(input: &mut R, extent: GgufExtent) -> Result<(), 
     }
     let magic_bytes = MAGIC.len() as u64;
     if extent.available < magic_bytes.min(extent.file_bytes) {
-        return Err(GgufError::NeedMore { needed: magic_bytes.min(extent.file_bytes), available: extent.available });
+        return Err(GgufError::NeedMore {
+            needed: magic_bytes.min(extent.file_bytes),
+            available: extent.available,
+        });
     }
     let unreadable = |source| GgufError::Unreadable { source };
     let mut head = Vec::new();
-    input.by_ref().take(HEAD.min(extent.available)).read_to_end(&mut head).map_err(unreadable)?;
+    input
+        .by_ref()
+        .take(HEAD.min(extent.available))
+        .read_to_end(&mut head)
+        .map_err(unreadable)?;
     input.rewind().map_err(unreadable)?;
     if head.starts_with(&MAGIC) {
         return Ok(());
     }
     if !head.is_empty() && MAGIC.starts_with(&head) {
         let (offset, needed, remaining) = (0, magic_bytes, extent.file_bytes);
-        return Err(GgufError::HeaderCutOff { what: "the magic".to_owned(), offset, needed, remaining });
+        return Err(GgufError::HeaderCutOff {
+            what: "the magic".to_owned(),
+            offset,
+            needed,
+            remaining,
+        });
     }
-    Err(GgufError::NotGguf { found: FoundInstead::guess(&head) })
+    Err(GgufError::NotGguf {
+        found: FoundInstead::guess(&head),
+    })
 }
 
 fn read_version<R: Read + Seek>(cursor: &mut Cursor<'_, R>) -> Result<u32, GgufError> {
@@ -154,19 +194,26 @@ fn read_version<R: Read + Seek>(cursor: &mut Cursor<'_, R>) -> Result<u32, GgufE
     match version {
         2 | 3 => Ok(version),
         // A small number whose bytes stand in the other order.
-        _ if version != 0 && version & 0xffff == 0 => Err(GgufError::BigEndian { version: version.swap_bytes() }),
+        _ if version != 0 && version & 0xffff == 0 => Err(GgufError::BigEndian {
+            version: version.swap_bytes(),
+        }),
         _ => Err(GgufError::UnsupportedVersion { version }),
     }
 }
 
-fn read_value<R: Read + Seek>(cursor: &mut Cursor<'_, R>, key: &str) -> Result<GgufValue, GgufError> {
+fn read_value<R: Read + Seek>(
+    cursor: &mut Cursor<'_, R>,
+    key: &str,
+) -> Result<GgufValue, GgufError> {
     let what = value_of(key);
     let value_type = read_value_type(cursor, &what)?;
     match value_type {
         GgufValueType::String => {
             let bytes = cursor.string_bytes(&what, cursor.limits.string_bytes)?;
             // A value is only shown or handed on, so a stray byte in a description must not refuse a model.
-            Ok(GgufValue::String(String::from_utf8_lossy(&bytes).into_owned()))
+            Ok(GgufValue::String(
+                String::from_utf8_lossy(&bytes).into_owned(),
+            ))
         }
         GgufValueType::Array => {
             let mut budget = cursor.limits.array_elements;
@@ -176,7 +223,10 @@ fn read_value<R: Read + Seek>(cursor: &mut Cursor<'_, R>, key: &str) -> Result<G
     }
 }
 
-fn read_value_type<R: Read + Seek>(cursor: &mut Cursor<'_, R>, what: &str) -> Result<GgufValueType, GgufError> {
+fn read_value_type<R: Read + Seek>(
+    cursor: &mut Cursor<'_, R>,
+    what: &str,
+) -> Result<GgufValueType, GgufError> {
     let offset = cursor.position();
     let found = cursor.u32(what)?;
     GgufValueType::from_number(found).ok_or_else(|| GgufError::UnknownValueType {
@@ -204,11 +254,19 @@ fn read_scalar<R: Read + Seek>(
         GgufValueType::U64 => GgufValue::U64(u64::from_le_bytes(cursor.array(what)?)),
         GgufValueType::I64 => GgufValue::I64(i64::from_le_bytes(cursor.array(what)?)),
         GgufValueType::F64 => GgufValue::F64(f64::from_le_bytes(cursor.array(what)?)),
-        GgufValueType::Bool | GgufValueType::String | GgufValueType::Array => match cursor.array(what)? {
-            [0] => GgufValue::Bool(false),
-            [1] => GgufValue::Bool(true),
-            [found] => return Err(GgufError::BadBool { what: what.to_owned(), offset, found }),
-        },
+        GgufValueType::Bool | GgufValueType::String | GgufValueType::Array => {
+            match cursor.array(what)? {
+                [0] => GgufValue::Bool(false),
+                [1] => GgufValue::Bool(true),
+                [found] => {
+                    return Err(GgufError::BadBool {
+                        what: what.to_owned(),
+                        offset,
+                        found,
+                    });
+                }
+            }
+        }
     })
 }
 
@@ -220,12 +278,21 @@ fn read_array<R: Read + Seek>(
     budget: &mut u64,
 ) -> Result<GgufArray, GgufError> {
     let limits = cursor.limits;
-    cursor.check_limit(what, cursor.position(), depth.into(), "levels of arrays", limits.nesting.into())?;
+    cursor.check_limit(
+        what,
+        cursor.position(),
+        depth.into(),
+        "levels of arrays",
+        limits.nesting.into(),
+    )?;
     let element_type = read_value_type(cursor, what)?;
     let offset = cursor.position();
     let length = cursor.u64(what)?;
     cursor.check_claim(what, offset, length, element_type.least_bytes())?;
-    let counted = limits.array_elements.saturating_sub(*budget).saturating_add(length);
+    let counted = limits
+        .array_elements
+        .saturating_sub(*budget)
+        .saturating_add(length);
     cursor.check_limit(what, offset, counted, "elements", limits.array_elements)?;
     *budget = budget.saturating_sub(length);
 
@@ -245,8 +312,11 @@ fn read_array<R: Read + Seek>(
         return Ok(GgufArray::skipped(element_type, length));
     }
     cursor.keep(what, length.saturating_mul(size_of::<GgufValue>() as u64))?;
-    let items = (0..length).map(|_| read_scalar(cursor, what, element_type)).collect::<Result<Vec<_>, _>>()?;
-    Ok(GgufArray::try_new(element_type, items).unwrap_or_else(|| GgufArray::skipped(element_type, length)))
+    let items = (0..length)
+        .map(|_| read_scalar(cursor, what, element_type))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(GgufArray::try_new(element_type, items)
+        .unwrap_or_else(|| GgufArray::skipped(element_type, length)))
 }
 
 fn alignment_of(metadata: &BTreeMap<String, GgufValue>) -> Result<u32, GgufError> {
@@ -264,24 +334,43 @@ fn alignment_of(metadata: &BTreeMap<String, GgufValue>) -> Result<u32, GgufError
     }
 }
 
-fn read_tensors<R: Read + Seek>(cursor: &mut Cursor<'_, R>, count: u64) -> Result<Vec<TensorEntry>, GgufError> {
+fn read_tensors<R: Read + Seek>(
+    cursor: &mut Cursor<'_, R>,
+    count: u64,
+) -> Result<Vec<TensorEntry>, GgufError> {
     let mut entries: Vec<TensorEntry> = Vec::new();
     let mut names = HashSet::new();
     for index in 0..count {
         let start = cursor.position();
         let name = cursor.name(&format!("the name of tensor {}", index + 1))?;
         if !names.insert(name.clone()) {
-            return Err(GgufError::DuplicateTensor { tensor: shown(&name), offset: start });
+            return Err(GgufError::DuplicateTensor {
+                tensor: shown(&name),
+                offset: start,
+            });
         }
         let what = format!("tensor {}", shown(&name));
         cursor.keep(&what, size_of::<GgufTensor>() as u64)?;
         let offset = cursor.position();
         let dimensions = cursor.u32(&what)?;
-        cursor.check_limit(&what, offset, dimensions.into(), "dimensions", cursor.limits.dimensions.into())?;
-        let shape = (0..dimensions).map(|_| cursor.u64(&what)).collect::<Result<Vec<_>, _>>()?;
+        cursor.check_limit(
+            &what,
+            offset,
+            dimensions.into(),
+            "dimensions",
+            cursor.limits.dimensions.into(),
+        )?;
+        let shape = (0..dimensions)
+            .map(|_| cursor.u64(&what))
+            .collect::<Result<Vec<_>, _>>()?;
         let type_number = cursor.u32(&what)?;
         let offset = cursor.u64(&what)?;
-        entries.push(TensorEntry { name, shape, type_number, offset });
+        entries.push(TensorEntry {
+            name,
+            shape,
+            type_number,
+            offset,
+        });
     }
     Ok(entries)
 }
