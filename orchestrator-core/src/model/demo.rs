@@ -4,10 +4,11 @@
 //! picked at random, and fills any JSON schema it is constrained to. Does not own: the file format
 //! ([`super::gguf`]) or the engine. What it says is noise; everything around it is real.
 //!
-//! The weights are random but for a few dimensions of the embedding, which `weights` sets so that the noise is
+//! The weights are random but for a few dimensions of the embedding, which `shape` sets so that the noise is
 //! made of words and ends by itself, a JSON answer closes its strings, and a request with tools gets a call. The same settings give the same bytes.
 
 mod random;
+mod shape;
 mod template;
 mod vocabulary;
 mod weights;
@@ -179,7 +180,7 @@ impl DemoModel {
             );
         }
         if !(32..=16_384).contains(&self.embedding_length)
-            || self.embedding_length % (8 * heads) != 0
+            || !self.embedding_length.is_multiple_of(8 * heads)
         {
             return refused(
                 "`embedding_length` must be 32 to 16384 and a multiple of 8 times `head_count`",
@@ -207,7 +208,8 @@ impl DemoModel {
         describe_tokenizer(&mut writer, vocabulary);
         let plans = weights::plan(self, vocabulary.len());
         for plan in &plans {
-            writer.tensor(&plan.name, plan.tensor_type, &plan.shape)?;
+            let shape: Vec<u64> = plan.shape.iter().copied().map(u64::from).collect();
+            writer.tensor(&plan.name, plan.tensor_type, &shape)?;
         }
         let mut data = writer.write_header(output)?;
         for plan in &plans {

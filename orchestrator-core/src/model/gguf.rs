@@ -16,6 +16,7 @@
 
 mod cursor;
 mod error;
+mod found_instead;
 mod header;
 mod layout;
 mod limits;
@@ -27,7 +28,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use error::{FoundInstead, GgufError};
+pub use error::GgufError;
+pub use found_instead::FoundInstead;
 pub use header::{GgufExtent, GgufHeader, GgufReadOptions, UnknownTensorTypes};
 pub use limits::GgufLimits;
 pub use summary::{GgufPerLayer, GgufSplit};

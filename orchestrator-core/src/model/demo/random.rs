@@ -22,40 +22,41 @@ impl Random {
 
     /// Returns a number around 0 with a standard deviation of 1, nearly normal: four even ones, added.
     pub(super) fn normal(&mut self) -> f32 {
-        let bits = self.next();
-        let sum: u32 = (0..4)
-            .map(|index| u32::from((bits >> (16 * index)) as u16))
+        let bytes = self.next().to_le_bytes();
+        let (pairs, _) = bytes.as_chunks::<2>();
+        let sum: f32 = pairs
+            .iter()
+            .map(|pair| f32::from(u16::from_le_bytes(*pair)))
             .sum();
         // Four even numbers from 0 to 1 have a mean of 2 and a variance of 4/12.
-        (sum as f32 / 65_536.0 - 2.0) * 1.732_050_8
+        (sum / 65_536.0 - 2.0) * 1.732_050_8
     }
 }
 
-/// Converts to the nearest 16-bit float (ties to even); what is too large becomes infinity.
+/// Converts to the nearest 16-bit float (ties to even); what is too large becomes infinity, and NaN stays NaN.
 pub(super) fn half_bits(value: f32) -> u16 {
     let bits = value.to_bits();
-    let sign = ((bits >> 16) & 0x8000) as u16;
-    let exponent = ((bits >> 23) & 0xff) as i32 - 127;
+    let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
+    // The 32-bit format's exponent, which is biased by 127; the 16-bit format's is biased by 15.
+    let exponent = (bits >> 23) & 0xff;
     let fraction = bits & 0x007f_ffff;
-    if exponent == 128 {
-        return sign | 0x7c00 | u16::from(fraction != 0) << 9;
-    }
-    if exponent > 15 {
-        return sign | 0x7c00;
-    }
-    if exponent < -25 {
-        return sign;
-    }
-    // The bits to keep, with the leading one, and how many to drop: more of them below the smallest normal number.
-    let (base, kept, dropped) = if exponent >= -14 {
-        (((exponent + 15) as u32) << 10, fraction, 13)
-    } else {
-        (0, fraction | 0x0080_0000, (-exponent - 1) as u32)
+    let magnitude = match exponent {
+        0xff if fraction != 0 => 0x7e00,
+        // The leading one is implied, and 13 bits of the fraction are dropped.
+        113..=142 => ((exponent - 112) << 10) + rounded_shift(fraction, 13),
+        // Below the smallest normal number the leading one moves into the fraction.
+        102..=112 => rounded_shift(fraction | 0x0080_0000, 126 - exponent),
+        0..=101 => 0,
+        _ => 0x7c00,
     };
-    let truncated = base + (kept >> dropped);
-    let rest = kept & ((1 << dropped) - 1);
+    // A carry out of the fraction raises the exponent, at most to infinity.
+    sign | u16::try_from(magnitude).unwrap_or(0x7c00)
+}
+
+/// Drops the lowest bits, rounding to the nearest, ties to even.
+fn rounded_shift(bits: u32, dropped: u32) -> u32 {
+    let kept = bits >> dropped;
+    let rest = bits & ((1 << dropped) - 1);
     let halfway = 1 << (dropped - 1);
-    let round_up = rest > halfway || (rest == halfway && truncated & 1 == 1);
-    // A carry out of the fraction raises the exponent, up to infinity, as it should.
-    sign | (truncated + u32::from(round_up)) as u16
+    kept + u32::from(rest > halfway || (rest == halfway && kept & 1 == 1))
 }

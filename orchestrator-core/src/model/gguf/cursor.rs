@@ -59,7 +59,7 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
         let offset = self.position;
         let claimed = self.u64(what)?;
         self.check_claim(what, offset, claimed, least_bytes)?;
-        self.check_limit(what, offset, claimed, "items", limit)?;
+        check_limit(what, offset, claimed, "items", limit)?;
         Ok(claimed)
     }
 
@@ -68,7 +68,7 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
         let offset = self.position;
         let length = self.u64(what)?;
         self.check_claim(what, offset, length, 1)?;
-        self.check_limit(what, offset, length, "bytes", limit)?;
+        check_limit(what, offset, length, "bytes", limit)?;
         Ok(length)
     }
 
@@ -116,33 +116,13 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
             return Ok(());
         }
         let what = format!("the header up to {what}");
-        self.check_limit(
+        check_limit(
             &what,
             self.position,
             self.kept_bytes,
             "bytes to keep",
             self.limits.kept_bytes,
         )
-    }
-
-    pub(super) fn check_limit(
-        &self,
-        what: &str,
-        offset: u64,
-        found: u64,
-        unit: &'static str,
-        limit: u64,
-    ) -> Result<(), GgufError> {
-        if found <= limit {
-            return Ok(());
-        }
-        Err(GgufError::OverLimit {
-            what: what.to_owned(),
-            offset,
-            found,
-            unit,
-            limit,
-        })
     }
 
     /// Refuses a claim of more than the rest of the file can hold.
@@ -180,7 +160,7 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
             });
         }
         let end = self.position + length;
-        self.check_limit("the header", 0, end, "bytes", self.limits.header_bytes)?;
+        check_limit("the header", 0, end, "bytes", self.limits.header_bytes)?;
         if end > self.extent.available {
             return Err(GgufError::NeedMore {
                 needed: end,
@@ -208,6 +188,26 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
         self.position += length;
         Ok(())
     }
+}
+
+/// Refuses what is over its limit.
+pub(super) fn check_limit(
+    what: &str,
+    offset: u64,
+    found: u64,
+    unit: &'static str,
+    limit: u64,
+) -> Result<(), GgufError> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(GgufError::OverLimit {
+        what: what.to_owned(),
+        offset,
+        found,
+        unit,
+        limit,
+    })
 }
 
 /// Names a metadata value in an error.

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
 
-use super::cursor::{Cursor, value_of};
-use super::error::{FoundInstead, GgufError, shown};
+use super::cursor::{Cursor, check_limit, value_of};
+use super::error::{GgufError, shown};
 use super::layout::{self, TensorEntry};
 use super::{
-    ALIGNMENT_KEY, DEFAULT_ALIGNMENT, GgufArray, GgufLimits, GgufTensor, GgufValue, GgufValueType,
-    MAGIC,
+    ALIGNMENT_KEY, DEFAULT_ALIGNMENT, FoundInstead, GgufArray, GgufLimits, GgufTensor, GgufValue,
+    GgufValueType, MAGIC,
 };
 
 /// What a GGUF file says about itself.
@@ -194,7 +194,7 @@ fn read_version<R: Read + Seek>(cursor: &mut Cursor<'_, R>) -> Result<u32, GgufE
     match version {
         2 | 3 => Ok(version),
         // A small number whose bytes stand in the other order.
-        _ if version != 0 && version & 0xffff == 0 => Err(GgufError::BigEndian {
+        _ if version != 0 && version.trailing_zeros() >= 16 => Err(GgufError::BigEndian {
             version: version.swap_bytes(),
         }),
         _ => Err(GgufError::UnsupportedVersion { version }),
@@ -278,7 +278,7 @@ fn read_array<R: Read + Seek>(
     budget: &mut u64,
 ) -> Result<GgufArray, GgufError> {
     let limits = cursor.limits;
-    cursor.check_limit(
+    check_limit(
         what,
         cursor.position(),
         depth.into(),
@@ -293,7 +293,7 @@ fn read_array<R: Read + Seek>(
         .array_elements
         .saturating_sub(*budget)
         .saturating_add(length);
-    cursor.check_limit(what, offset, counted, "elements", limits.array_elements)?;
+    check_limit(what, offset, counted, "elements", limits.array_elements)?;
     *budget = budget.saturating_sub(length);
 
     let Some(element_bytes) = element_type.fixed_bytes() else {
@@ -353,7 +353,7 @@ fn read_tensors<R: Read + Seek>(
         cursor.keep(&what, size_of::<GgufTensor>() as u64)?;
         let offset = cursor.position();
         let dimensions = cursor.u32(&what)?;
-        cursor.check_limit(
+        check_limit(
             &what,
             offset,
             dimensions.into(),

@@ -255,14 +255,12 @@ impl GgufArray {
     /// Makes a list of `items`, or returns `None` when one of them is not of `element_type`.
     #[must_use]
     pub fn try_new(element_type: GgufValueType, items: Vec<GgufValue>) -> Option<Self> {
-        items
-            .iter()
-            .all(|item| item.value_type() == element_type)
-            .then(|| Self {
-                element_type,
-                length: items.len() as u64,
-                items: Some(items),
-            })
+        let fits = items.iter().all(|item| item.value_type() == element_type);
+        fits.then_some(Self {
+            element_type,
+            length: items.len() as u64,
+            items: Some(items),
+        })
     }
 
     /// Makes a list of texts.
