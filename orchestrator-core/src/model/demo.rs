@@ -161,8 +161,8 @@ impl DemoModel {
     fn check(&self) -> io::Result<()> {
         let refused = |problem: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("demo model: {problem}")));
         let (heads, heads_kv) = (self.head_count, self.head_count_kv);
-        if heads < 2 || heads_kv == 0 || heads % heads_kv != 0 {
-            return refused("`head_count` must be at least 2 and a multiple of `head_count_kv`, which may not be 0");
+        if !(2..=1024).contains(&heads) || heads_kv == 0 || heads % heads_kv != 0 {
+            return refused("`head_count` must be 2 to 1024 and a multiple of `head_count_kv`, which may not be 0");
         }
         if !(32..=16_384).contains(&self.embedding_length) || !self.embedding_length.is_multiple_of(8 * heads) {
             return refused("`embedding_length` must be 32 to 16384 and a multiple of 8 times `head_count`");

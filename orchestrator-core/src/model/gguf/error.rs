@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{FoundInstead, GgufValueType};
+use crate::error::{Coded, ErrorCode};
 
 /// Why a GGUF header could not be read. The path is the caller's to add; offsets count bytes from the file's start.
 #[derive(Debug, thiserror::Error)]
@@ -213,19 +214,18 @@ pub enum GgufError {
     },
 }
 
-impl GgufError {
-    /// Returns the stable code of this error.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
+impl Coded for GgufError {
+    fn code(&self) -> ErrorCode {
         match self {
-            Self::Missing => "model.missing",
-            Self::Directory | Self::NotAFile => "model.not_a_file",
-            Self::Unreadable { .. } => "model.unreadable",
-            Self::Empty => "model.empty",
-            Self::NotGguf { .. } => "model.not_gguf",
-            Self::BigEndian { .. } | Self::UnsupportedVersion { .. } | Self::UnknownTensorType { .. } => "model.unsupported",
-            Self::HeaderCutOff { .. } | Self::DataCutOff { .. } | Self::NeedMore { .. } => "model.truncated",
-            Self::ClaimsTooMuch { .. }
+            Self::Missing => ErrorCode::ModelNotFound,
+            Self::Directory | Self::NotAFile | Self::Unreadable { .. } => ErrorCode::ModelUnreadable,
+            Self::Empty
+            | Self::NotGguf { .. }
+            | Self::BigEndian { .. }
+            | Self::UnsupportedVersion { .. }
+            | Self::HeaderCutOff { .. }
+            | Self::ClaimsTooMuch { .. }
+            | Self::NeedMore { .. }
             | Self::OverLimit { .. }
             | Self::BadName { .. }
             | Self::DuplicateKey { .. }
@@ -234,15 +234,22 @@ impl GgufError {
             | Self::BadBool { .. }
             | Self::WrongType { .. }
             | Self::BadAlignment { .. }
+            | Self::UnknownTensorType { .. }
             | Self::BadShape { .. }
             | Self::Misaligned { .. }
-            | Self::Overlap { .. } => "model.corrupt",
+            | Self::Overlap { .. }
+            | Self::DataCutOff { .. } => ErrorCode::ModelInvalid,
         }
     }
 
+    fn hint(&self) -> Option<String> {
+        Some(self.way_out().to_owned())
+    }
+}
+
+impl GgufError {
     /// Returns the way out, as one sentence.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
+    fn way_out(&self) -> &'static str {
         match self {
             Self::Missing => "check the path for a typing mistake, and that the disk it is on is mounted",
             Self::Directory => "name the `.gguf` file inside the directory; of a split model, the first part",
