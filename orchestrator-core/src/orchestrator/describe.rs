@@ -60,10 +60,7 @@ impl Orchestrator {
             (None, Ok(spec)) => (spec.clone(), InstanceState::Stopped { last_exit: None }),
             (None, Err(problem)) => return Err(problem.clone()),
         };
-        let model = match spec.model_reference() {
-            Ok(reference) => self.inner.services.resolve_model(&reference).await,
-            Err(error) => Err(Problem::from(error)),
-        };
+        let model = self.inner.services.resolve_model(&spec.model.reference).await;
         self.inner.services.events.flush().await;
         Ok(InstanceDescription {
             summary: self.summary(name).await,
@@ -113,7 +110,7 @@ fn summarise(
         runtime: spec.map(|spec| spec.runtime).unwrap_or_default(),
         backend,
         device: device(backend, spec.and_then(|spec| spec.gpu.device_id)),
-        model: spec.and_then(|spec| spec.model_reference().ok()).map(|reference| reference.short_name()).unwrap_or_default(),
+        model: spec.map(|spec| spec.model.reference.short_name()).unwrap_or_default(),
         state: state.name().to_owned(),
         health: health(state),
         uptime_seconds: server.map(|server| server.started_at.elapsed_seconds()),

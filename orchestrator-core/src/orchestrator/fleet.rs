@@ -38,16 +38,9 @@ impl Fleet {
     pub(super) fn reload(&self, services: &Services) {
         let catalog = InstanceCatalog::scan(&services.paths.instances_dir());
         let mut configured = BTreeMap::new();
-        let mut strays = Vec::new();
+        let strays = catalog.problems.into_iter().map(Problem::from).collect();
         for entry in catalog.entries {
-            let spec = entry.spec.map(Arc::new).map_err(Problem::from);
-            match (entry.name, spec) {
-                (Some(name), spec) => {
-                    configured.insert(name, spec);
-                }
-                (None, Err(problem)) => strays.push(problem),
-                (None, Ok(_)) => {}
-            }
+            configured.insert(entry.name, entry.spec.map(Arc::new).map_err(Problem::from));
         }
         let mut members = self.write();
         members.configured = configured;
@@ -70,7 +63,7 @@ impl Fleet {
     /// Returns the references of all models that instances name.
     pub(super) fn configured_models(&self) -> Vec<ModelReference> {
         let members = self.read();
-        let mut models: Vec<_> = members.configured.values().flatten().filter_map(|spec| spec.model_reference().ok()).collect();
+        let mut models: Vec<_> = members.configured.values().flatten().map(|spec| spec.model.reference.clone()).collect();
         models.sort_by_key(ToString::to_string);
         models.dedup();
         models
@@ -155,7 +148,7 @@ impl Fleet {
             id: spec.name.to_string(),
             instance: spec.name.clone(),
             aliases: spec.aliases.clone(),
-            model: spec.model_reference().map_or_else(|_| String::new(), |reference| reference.short_name()),
+            model: spec.model.reference.short_name(),
             state: members.handles.get(&spec.name).map_or("stopped", |handle| handle.snapshot.borrow().state.name()).to_owned(),
         });
         served.collect()

@@ -48,7 +48,7 @@ impl Routes {
         }
         let mut by_model: HashMap<String, Vec<&InstanceName>> = HashMap::new();
         for spec in specs {
-            let Ok(reference) = spec.model_reference() else { continue };
+            let reference = &spec.model.reference;
             let (short, long) = (reference.short_name(), reference.to_string());
             for text in if short == long { vec![long] } else { vec![short, long] } {
                 by_model.entry(text).or_default().push(&spec.name);

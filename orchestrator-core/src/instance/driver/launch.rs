@@ -39,8 +39,7 @@ type Launch = Pin<Box<dyn Future<Output = Result<Launched, Problem>> + Send>>;
 pub(super) fn launch(services: Arc<Services>, spec: Arc<InstanceSpec>, last_port: Option<u16>) -> (LaunchSteps, Launch) {
     let (steps, seen) = watch::channel(StartStep::ResolvingModel);
     let launch = async move {
-        let reference = spec.model_reference()?;
-        let model = services.resolve_model(&reference).await?;
+        let model = services.resolve_model(&spec.model.reference).await?;
         steps.send_replace(StartStep::FindingEngine);
         let runtime = services.runtime(spec.runtime)?;
         let engine = runtime.find_engine(&spec, services.environments.as_ref()).await?;
