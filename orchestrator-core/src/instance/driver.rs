@@ -90,7 +90,7 @@ impl InstanceHandle {
 }
 
 /// Starts the task of one instance.
-pub(crate) fn spawn(services: Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
+pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
     let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
     let activity = Arc::new(Activity::new(spec.concurrency));
     let (phase, wanted, restarts, workload) = match beginning {

@@ -91,7 +91,7 @@ impl Fleet {
     /// Returns the task of an instance, and begins it where there is none.
     pub(super) fn handle_or_begin(&self, services: &Arc<Services>, spec: &Arc<InstanceSpec>) -> InstanceHandle {
         let mut members = self.write();
-        let begin = || driver::spawn(services.clone(), spec.clone(), Beginning::Stopped);
+        let begin = || driver::spawn(services, spec.clone(), Beginning::Stopped);
         members.handles.entry(spec.name.clone()).or_insert_with(begin).clone()
     }
 

@@ -54,7 +54,7 @@ impl Lease {
             };
             // The sender goes only when the daemon goes; the server outlives that.
             if snapshot.wait_for(is_gone).await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -89,7 +89,7 @@ impl Orchestrator {
 
     fn begin(&self, spec: Arc<InstanceSpec>, beginning: Beginning) {
         let name = spec.name.clone();
-        let handle = driver::spawn(self.inner.services.clone(), spec, beginning);
+        let handle = driver::spawn(&self.inner.services, spec, beginning);
         self.inner.fleet.insert(name, handle);
     }
 

@@ -79,9 +79,9 @@ impl Routes {
             .collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         let near: Vec<String> = near.into_iter().take(NEAREST).map(|(_, name)| format!("`{name}`")).collect();
-        problem.with_hint(match near.is_empty() {
-            false => format!("is {} meant? `GET /v1/models` and `orch ps` list all names", near.join(" or ")),
-            true => "`GET /v1/models` and `orch ps` list the names there are".to_owned(),
-        })
+        if near.is_empty() {
+            return problem.with_hint("`GET /v1/models` and `orch ps` list the names there are");
+        }
+        problem.with_hint(format!("is {} meant? `GET /v1/models` and `orch ps` list all names", near.join(" or ")))
     }
 }
