@@ -15,12 +15,16 @@ pub(crate) enum Mode {
 }
 
 pub(crate) fn run(mode: Mode) -> TaskResult {
-    let mut files: Vec<(String, String)> = schema::all().into_iter().map(|(name, schema)| (format!("schemas/{name}.schema.json"), pretty(&schema))).collect();
+    let mut files: Vec<(String, String)> =
+        schema::all().into_iter().map(|(name, schema)| (format!("schemas/{name}.schema.json"), pretty(&schema))).collect();
     files.push(("schemas/envelope.schema.json".to_owned(), pretty(&orchestrator_toolcall::envelope_schema())));
     files.push(("docs/config-reference.md".to_owned(), reference::markdown()));
     files.push(("docs/errors.md".to_owned(), error_reference()));
     files.push(("examples/config.yaml".to_owned(), template::daemon_yaml()));
-    files.push(("docs/cli-reference.md".to_owned(), output(&mut cargo(&["run", "--quiet", "--locked", "--bin", "orch", "--", "generate-docs"]))?));
+    files.push((
+        "docs/cli-reference.md".to_owned(),
+        output(&mut cargo(&["run", "--quiet", "--locked", "--bin", "orch", "--", "generate-docs"]))?,
+    ));
     let stale: Vec<&str> = files.iter().filter(|(path, text)| !is_current(path, text)).map(|(path, _)| path.as_str()).collect();
     match mode {
         Mode::Check if stale.is_empty() => {

@@ -22,7 +22,18 @@ pub(crate) fn run() -> TaskResult {
         fs::remove_dir_all(&wheels).map_err(|error| format!("could not empty `{}`: {error}", wheels.display()))?;
     }
     let wheels_text = wheels.to_string_lossy().into_owned();
-    let build = ["-m", "maturin", "build", "--profile", "wheel", "--locked", "--manifest-path", "orchestrator-py/Cargo.toml", "--out", &wheels_text];
+    let build = [
+        "-m",
+        "maturin",
+        "build",
+        "--profile",
+        "wheel",
+        "--locked",
+        "--manifest-path",
+        "orchestrator-py/Cargo.toml",
+        "--out",
+        &wheels_text,
+    ];
     // Maturin wants to know the interpreter it builds for; an abi3 wheel serves all later ones.
     run(command(&python).args(build).args(["--interpreter", &python.to_string_lossy()]).env("VIRTUAL_ENV", &venv))?;
     let wheel = only_file_in(&wheels)?;
