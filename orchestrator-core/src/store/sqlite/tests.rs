@@ -11,10 +11,10 @@ use std::sync::Arc;
 use super::*;
 use crate::error::{ErrorCode, Problem};
 use crate::event::{EventKind, Timestamp};
+use crate::instance::{InstanceSpec, RunningServer};
 use crate::launcher::{ProcessIdentity, WorkloadIdentity};
 use crate::model::{ModelFormat, ModelReference};
 use crate::operation::{OperationId, OperationKind, OperationStatus, ProgressUpdate};
-use crate::instance::{InstanceSpec, RunningServer};
 
 struct Home(tempfile::TempDir);
 
