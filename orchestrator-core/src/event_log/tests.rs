@@ -63,6 +63,9 @@ impl StateStore for Moody {
     async fn put_environment(&self, environment: Environment) -> Result<(), StoreError> {
         self.store.put_environment(environment).await
     }
+    async fn delete_environment(&self, key: &crate::names::EnvKey) -> Result<(), StoreError> {
+        self.store.delete_environment(key).await
+    }
     async fn operations(&self, limit: usize) -> Result<Vec<Operation>, StoreError> {
         self.store.operations(limit).await
     }

@@ -337,4 +337,3 @@ impl OpenLog {
         Ok(Self { identity: (metadata.dev(), metadata.ino()), file, offset })
     }
 }
-
