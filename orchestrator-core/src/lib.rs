@@ -18,6 +18,7 @@ pub mod model;
 pub mod names;
 pub mod operation;
 pub mod paths;
+pub mod process;
 pub mod provider;
 pub mod runtime;
 pub mod store;
