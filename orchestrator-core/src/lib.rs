@@ -11,6 +11,7 @@ pub mod config;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod event_log;
 pub mod hardware;
 pub mod instance;
 pub mod launcher;
