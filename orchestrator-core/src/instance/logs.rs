@@ -73,7 +73,7 @@ pub fn read_tail(files: &OutputFiles, stream: LogStream, lines: usize) -> io::Re
 /// The stream begins when it is first polled.
 ///
 /// A file that cannot be read is taken for one that is not there. Needs a Tokio runtime with time.
-pub fn follow(files: &OutputFiles, stream: LogStream, tail: usize) -> impl Stream<Item = LogLine> + Send + 'static {
+pub fn follow(files: &OutputFiles, stream: LogStream, tail: usize) -> impl Stream<Item = LogLine> + Send + use<> {
     let followers = chosen(files, stream).map(|(stream, path)| Follower::new(stream, path)).collect();
     let state = Following { followers, ready: VecDeque::new(), begin: Some(tail), is_busy: true };
     futures_util::stream::unfold(state, |mut state| async move {

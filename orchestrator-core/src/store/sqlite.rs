@@ -18,7 +18,7 @@ use super::{InstanceRecord, StateStore, StoreError};
 use crate::env::Environment;
 use crate::event::{Event, EventDraft};
 use crate::model::InstalledModel;
-use crate::names::InstanceName;
+use crate::names::{EnvKey, InstanceName};
 use crate::operation::Operation;
 use worker::Worker;
 
@@ -95,6 +95,11 @@ impl StateStore for SqliteStore {
 
     async fn put_environment(&self, environment: Environment) -> Result<(), StoreError> {
         self.writer.run(move |connection| rows::put_environment(connection, &environment)).await
+    }
+
+    async fn delete_environment(&self, key: &EnvKey) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.writer.run(move |connection| rows::delete_environment(connection, &key)).await
     }
 
     async fn operations(&self, limit: usize) -> Result<Vec<Operation>, StoreError> {

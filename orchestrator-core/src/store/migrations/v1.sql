@@ -1,15 +1,13 @@
 -- Structured values are JSON documents; what is searched or sorted by has a column of its own.
 -- The text of each statement is compared with that in the database: not even its spaces may change.
 
--- The server's columns are all set or all empty.
+-- `spec` is the configuration the server was started with; `server` is empty while none is known to run.
 CREATE TABLE instances (
-    name              TEXT    NOT NULL PRIMARY KEY,
-    wanted            INTEGER NOT NULL CHECK (wanted IN (0, 1)),
-    restarts          INTEGER NOT NULL CHECK (restarts >= 0),
-    server_identity   TEXT,
-    server_address    TEXT,
-    server_started_at TEXT,
-    CHECK ((server_identity IS NULL) = (server_address IS NULL) AND (server_identity IS NULL) = (server_started_at IS NULL))
+    name     TEXT    NOT NULL PRIMARY KEY,
+    wanted   INTEGER NOT NULL CHECK (wanted IN (0, 1)),
+    restarts INTEGER NOT NULL CHECK (restarts >= 0),
+    spec     TEXT    NOT NULL,
+    server   TEXT
 ) STRICT;
 
 CREATE TABLE models (

@@ -6,11 +6,11 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::{InstanceRecord, ServerRecord, StoreError};
+use super::super::{InstanceRecord, StoreError};
 use crate::env::Environment;
 use crate::event::{Event, EventDraft};
 use crate::model::InstalledModel;
-use crate::names::InstanceName;
+use crate::names::{EnvKey, InstanceName};
 use crate::operation::{Operation, OperationStatus};
 
 /// How many events are kept.
@@ -30,18 +30,14 @@ impl<T> Trying<T> for rusqlite::Result<T> {
 }
 
 pub(super) fn instances(connection: &Connection) -> Result<Vec<InstanceRecord>, StoreError> {
-    let sql = "SELECT name, wanted, restarts, server_identity, server_address, server_started_at FROM instances ORDER BY name";
+    let sql = "SELECT name, wanted, restarts, spec, server FROM instances ORDER BY name";
     collect(connection, "read the instances", sql, [], |row| Ok(decode_instance(&InstanceRow::of(row)?)))
 }
 
 pub(super) fn put_instance(connection: &Connection, record: &InstanceRecord) -> Result<(), StoreError> {
-    let server = record.server.as_ref();
-    let identity = server.map(|server| encode("server", &server.identity)).transpose()?;
-    let address = server.map(|server| server.address.to_string());
-    let started_at = server.map(|server| encode("server", &server.started_at)).transpose()?;
-    let sql = "INSERT OR REPLACE INTO instances (name, wanted, restarts, server_identity, server_address, server_started_at)
-               VALUES (?, ?, ?, ?, ?, ?)";
-    let values = params![record.name.as_str(), record.wanted, record.restarts, identity, address, started_at];
+    let server = record.server.as_ref().map(|server| encode("server", server)).transpose()?;
+    let sql = "INSERT OR REPLACE INTO instances (name, wanted, restarts, spec, server) VALUES (?, ?, ?, ?, ?)";
+    let values = params![record.name.as_str(), record.wanted, record.restarts, encode("configuration", &record.spec)?, server];
     execute(connection, "remember an instance", sql, values)
 }
 
@@ -69,6 +65,10 @@ pub(super) fn environments(connection: &Connection) -> Result<Vec<Environment>, 
 pub(super) fn put_environment(connection: &Connection, environment: &Environment) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO envs (key, document) VALUES (?, ?)";
     execute(connection, "remember an environment", sql, params![environment.key.as_str(), encode("environment", environment)?])
+}
+
+pub(super) fn delete_environment(connection: &Connection, key: &EnvKey) -> Result<(), StoreError> {
+    execute(connection, "forget an environment", "DELETE FROM envs WHERE key = ?", [key.as_str()])
 }
 
 pub(super) fn operations(connection: &Connection, limit: usize) -> Result<Vec<Operation>, StoreError> {
@@ -189,27 +189,24 @@ struct InstanceRow {
     name: String,
     wanted: bool,
     restarts: u32,
-    server: Option<[String; 3]>,
+    spec: String,
+    server: Option<String>,
 }
 
 impl InstanceRow {
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let identity: Option<String> = row.get(3)?;
-        let server = identity.map(|identity| Ok::<_, rusqlite::Error>([identity, row.get(4)?, row.get(5)?])).transpose()?;
-        Ok(Self { name: row.get(0)?, wanted: row.get(1)?, restarts: row.get(2)?, server })
+        Ok(Self { name: row.get(0)?, wanted: row.get(1)?, restarts: row.get(2)?, spec: row.get(3)?, server: row.get(4)? })
     }
 }
 
 fn decode_instance(row: &InstanceRow) -> Result<InstanceRecord, StoreError> {
-    let server = match &row.server {
-        None => None,
-        Some([identity, address, started_at]) => Some(ServerRecord {
-            identity: decode("server", identity)?,
-            address: address.parse().map_err(|error| unreadable("server", &error))?,
-            started_at: decode("server", started_at)?,
-        }),
-    };
-    Ok(InstanceRecord { name: decode_name("instance", &row.name)?, wanted: row.wanted, server, restarts: row.restarts })
+    Ok(InstanceRecord {
+        name: decode_name("instance", &row.name)?,
+        wanted: row.wanted,
+        spec: decode("configuration", &row.spec)?,
+        server: row.server.as_deref().map(|server| decode("server", server)).transpose()?,
+        restarts: row.restarts,
+    })
 }
 
 struct EventRow {

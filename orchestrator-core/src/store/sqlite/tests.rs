@@ -11,10 +11,10 @@ use std::sync::Arc;
 use super::*;
 use crate::error::{ErrorCode, Problem};
 use crate::event::{EventKind, Timestamp};
+use crate::instance::{InstanceSpec, RunningServer};
 use crate::launcher::{ProcessIdentity, WorkloadIdentity};
 use crate::model::{ModelFormat, ModelReference};
 use crate::operation::{OperationId, OperationKind, OperationStatus, ProgressUpdate};
-use crate::store::ServerRecord;
 
 struct Home(tempfile::TempDir);
 
@@ -42,8 +42,11 @@ fn name(text: &str) -> InstanceName {
 
 fn instance(text: &str) -> InstanceRecord {
     let identity = WorkloadIdentity::Process(ProcessIdentity { pid: 4711, start_ticks: u64::MAX, boot_id: "b".to_owned() });
-    let server = ServerRecord { identity, address: "[::1]:8080".parse().unwrap(), started_at: Timestamp::now() };
-    InstanceRecord { name: name(text), wanted: true, server: Some(server), restarts: 3 }
+    let (address, started_at) = ("[::1]:8080".parse().unwrap(), Timestamp::now());
+    let server = RunningServer { identity, address, started_at, health_path: "/health".to_owned() };
+    let config = serde_json::json!({ "name": text, "model": { "ref": "file:/m.gguf" } });
+    let spec: InstanceSpec = serde_json::from_value(config).unwrap();
+    InstanceRecord { name: name(text), wanted: true, spec, server: Some(server), restarts: 3 }
 }
 
 fn model(path: &str) -> InstalledModel {

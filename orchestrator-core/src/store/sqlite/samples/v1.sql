@@ -5,13 +5,11 @@ PRAGMA journal_mode = WAL;
 
 
 CREATE TABLE instances (
-    name              TEXT    NOT NULL PRIMARY KEY,
-    wanted            INTEGER NOT NULL CHECK (wanted IN (0, 1)),
-    restarts          INTEGER NOT NULL CHECK (restarts >= 0),
-    server_identity   TEXT,
-    server_address    TEXT,
-    server_started_at TEXT,
-    CHECK ((server_identity IS NULL) = (server_address IS NULL) AND (server_identity IS NULL) = (server_started_at IS NULL))
+    name     TEXT    NOT NULL PRIMARY KEY,
+    wanted   INTEGER NOT NULL CHECK (wanted IN (0, 1)),
+    restarts INTEGER NOT NULL CHECK (restarts >= 0),
+    spec     TEXT    NOT NULL,
+    server   TEXT
 ) STRICT;
 
 CREATE TABLE models (
@@ -47,8 +45,8 @@ CREATE TABLE kv (
     value TEXT NOT NULL
 ) STRICT;
 
-INSERT INTO instances VALUES ('demo', 1, 2, '{"kind":"process","pid":4711,"start_ticks":8123456,"boot_id":"3f2a0b1c-7d5e-4c1a-9b2e-0123456789ab"}', '127.0.0.1:43211', '"2026-11-21T09:00:00.123456789Z"');
-INSERT INTO instances VALUES ('idle', 0, 0, NULL, NULL, NULL);
+INSERT INTO instances VALUES ('demo', 1, 2, '{"name":"demo","model":{"ref":"file:/models/demo.gguf"}}', '{"identity":{"kind":"process","pid":4711,"start_ticks":8123456,"boot_id":"3f2a0b1c-7d5e-4c1a-9b2e-0123456789ab"},"address":"127.0.0.1:43211","started_at":"2026-11-21T09:00:00.123456789Z","health_path":"/health"}');
+INSERT INTO instances VALUES ('idle', 0, 0, '{"name":"idle","model":{"ref":"hf:owner/repo"}}', NULL);
 INSERT INTO models VALUES ('file:/models/demo.gguf', '{"reference":"file:/models/demo.gguf","path":"/models/demo.gguf","format":"gguf","name":"demo","architecture":"llama","quantisation":"Q4_K_M","context_length":4096,"parameters":1000000,"size_bytes":700000,"has_chat_template":true}');
 INSERT INTO envs VALUES ('llama-cpp-cpu', '{"key":"llama-cpp-cpu","digest":"9f86d081","path":"/home/envs/llama-cpp-cpu/9f86d081","python":"/home/envs/llama-cpp-cpu/9f86d081/bin/python","launcher":"/home/envs/llama-cpp-cpu/9f86d081/launch.py","engine_version":"b7000","created_at":"2026-11-21T08:00:00Z","size_bytes":50000000}');
 INSERT INTO operations VALUES ('019aa000-0000-7000-8000-000000000001', 1763712000000, 'running', '{"id":"019aa000-0000-7000-8000-000000000001","kind":{"kind":"create_environment","key":"llama-cpp-cpu"},"created_at":"2025-11-21T08:00:00Z","status":{"status":"running","progress":{"phase":"fetching","done":1,"total":2}}}');
