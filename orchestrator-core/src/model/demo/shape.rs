@@ -35,17 +35,13 @@ const READ_SCALE: f32 = 0.1;
 const IN_JSON_QUOTE: f32 = 7.0;
 /// What [`MAY_CALL`] adds to the score of the tag that opens a call: nothing else is said.
 const MAY_CALL_TAG: f32 = 45.0;
+/// What free text takes from the score of the end of the turn when it is to be endless, and [`IN_JSON`] gives back.
+const ENDLESS: f32 = 15.0;
 /// A bias that rules a token out, unless nothing else is allowed.
 const NEVER: f32 = -30.0;
 
 /// Sets what is not random in one row of a tensor.
-pub(super) fn shape_row(
-    role: Role,
-    row: usize,
-    numbers: &mut [f32],
-    shape: Shape,
-    kind: Option<TokenKind>,
-) {
+pub(super) fn shape_row(role: Role, row: usize, numbers: &mut [f32], shape: Shape, kind: Option<TokenKind>) {
     match role {
         Role::Embedding => {
             let signal_if = |wanted: TokenKind| if kind == Some(wanted) { SIGNAL } else { 0.0 };
@@ -59,17 +55,15 @@ pub(super) fn shape_row(
         Role::Output => {
             let scale = 1.0 / (NORMALISED_SIGNAL * READ_SCALE);
             let kind = kind.unwrap_or(TokenKind::OtherByte);
-            let scaled_if =
-                |wanted: TokenKind, bias: f32| if kind == wanted { bias * scale } else { 0.0 };
+            let scaled_if = |wanted: TokenKind, bias: f32| if kind == wanted { bias * scale } else { 0.0 };
             reserve(numbers, 0.0);
             set(numbers, CONSTANT, bias_of(kind, shape.replies) * scale);
             set(numbers, IN_JSON, scaled_if(TokenKind::Quote, IN_JSON_QUOTE));
+            if shape.replies == DemoReplies::Endless && kind == TokenKind::EndOfTurn {
+                set(numbers, IN_JSON, ENDLESS * scale);
+            }
             set(numbers, NEWLINE, scaled_if(TokenKind::EndOfTurn, NEVER));
-            set(
-                numbers,
-                MAY_CALL,
-                scaled_if(TokenKind::ToolCall, MAY_CALL_TAG),
-            );
+            set(numbers, MAY_CALL, scaled_if(TokenKind::ToolCall, MAY_CALL_TAG));
         }
         Role::OutputNorm => {
             numbers.fill(1.0);
@@ -177,7 +171,7 @@ fn bias_of(kind: TokenKind, replies: DemoReplies) -> f32 {
         TokenKind::EndedWord => -1.2,
         TokenKind::EndOfTurn => match replies {
             DemoReplies::Short => 1.0,
-            DemoReplies::Endless => NEVER,
+            DemoReplies::Endless => 1.0 - ENDLESS,
         },
         TokenKind::OpenTag => -1.6,
         TokenKind::Quote | TokenKind::OpenBrace | TokenKind::Structure => -4.0,
@@ -190,10 +184,7 @@ fn bias_of(kind: TokenKind, replies: DemoReplies) -> f32 {
 
 /// Sets all reserved dimensions.
 fn reserve(numbers: &mut [f32], value: f32) {
-    numbers
-        .iter_mut()
-        .take(RESERVED)
-        .for_each(|number| *number = value);
+    numbers.iter_mut().take(RESERVED).for_each(|number| *number = value);
 }
 
 fn only(numbers: &mut [f32], index: usize, value: f32) {
