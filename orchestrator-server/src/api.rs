@@ -200,3 +200,18 @@ pub struct LogLine {
     /// The line, control characters escaped.
     pub text: String,
 }
+
+/// A model that the gateway serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServedModel {
+    /// The name clients ask for.
+    pub id: String,
+    /// The instance behind it.
+    pub instance: orchestrator_core::InstanceName,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// The state of the instance, in one word.
+    pub state: String,
+    /// When its configuration was made, in seconds since 1970.
+    pub created: i64,
+}

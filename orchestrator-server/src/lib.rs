@@ -6,6 +6,8 @@
 pub mod api;
 mod attached;
 pub mod client;
+mod error;
+mod gateway;
 mod socket_path;
 
 pub use client::{Client, ClientError};
