@@ -2,6 +2,7 @@
 //!
 //! Nothing in here writes a file that exists.
 
+pub mod catalog;
 pub mod daemon;
 pub mod duration;
 
