@@ -1,5 +1,7 @@
 //! Models: references to them, what is known about installed ones, and the file formats that hold them.
 
+pub mod demo;
+pub mod gguf;
 pub mod reference;
 
 pub use reference::{ModelReference, ModelReferenceError};

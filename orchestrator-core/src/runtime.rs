@@ -151,6 +151,9 @@ pub trait Runtime: Send + Sync {
     /// Finds the engine for an instance: the configured program, then the search path, then the environment.
     async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError>;
 
+    /// Returns the path that answers 200 when a server of this kind is ready.
+    fn health_path(&self) -> &'static str;
+
     /// Makes the plan. Pure: it starts nothing and looks at nothing but its argument. Every field of the
     /// configuration becomes an argument or is refused by name.
     fn plan(&self, request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError>;

@@ -2,41 +2,31 @@
 //!
 //! A method returns when what it was given is on disk. Nothing on the path of a request calls one.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
 use crate::env::Environment;
 use crate::error::{Coded, ErrorCode};
-use crate::event::{Event, EventDraft, Timestamp};
-use crate::launcher::WorkloadIdentity;
+use crate::event::{Event, EventDraft};
+use crate::instance::{InstanceSpec, RunningServer};
 use crate::model::InstalledModel;
-use crate::names::InstanceName;
+use crate::names::{EnvKey, InstanceName};
 use crate::operation::Operation;
 
 /// What is remembered of one instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct InstanceRecord {
     /// Its name.
     pub name: InstanceName,
     /// Whether it should run.
     pub wanted: bool,
+    /// The configuration its server was started with, so that it can be watched even if the file is gone or broken.
+    pub spec: InstanceSpec,
     /// Its server, while one was started and not seen to end.
-    pub server: Option<ServerRecord>,
+    pub server: Option<RunningServer>,
     /// How many times its server was started again by itself since the last `up`.
     pub restarts: u32,
-}
-
-/// What is remembered of a started server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerRecord {
-    /// Who it is.
-    pub identity: WorkloadIdentity,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// When it was started.
-    pub started_at: Timestamp,
 }
 
 /// Why state could not be read or written.
@@ -137,6 +127,8 @@ pub trait StateStore: Send + Sync {
     async fn environments(&self) -> Result<Vec<Environment>, StoreError>;
     /// Remembers an environment, by its key.
     async fn put_environment(&self, environment: Environment) -> Result<(), StoreError>;
+    /// Forgets an environment.
+    async fn delete_environment(&self, key: &EnvKey) -> Result<(), StoreError>;
 
     /// Returns the newest operations first, at most `limit`.
     async fn operations(&self, limit: usize) -> Result<Vec<Operation>, StoreError>;

@@ -21,7 +21,7 @@ use crate::error::{ErrorCode, Problem};
 use crate::event::Timestamp;
 use crate::launcher::WorkloadIdentity;
 
-/// A started server.
+/// A started server, as it is shown and remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunningServer {
     /// Who it is.
@@ -31,6 +31,8 @@ pub struct RunningServer {
     pub address: SocketAddr,
     /// When it was started.
     pub started_at: Timestamp,
+    /// The path that answers 200 when it is healthy.
+    pub health_path: String,
 }
 
 /// What a starting instance is busy with.
