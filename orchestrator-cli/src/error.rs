@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::io;
 
+use orchestrator_core::model::ModelReferenceError;
 use orchestrator_core::{ErrorCode, Problem};
+use orchestrator_server::ClientError;
 use owo_colors::OwoColorize as _;
 
 use crate::exit_code;
+use crate::home::HomeError;
 use crate::output::format;
 
 /// Why a command did not do what it was asked to.
@@ -49,9 +52,28 @@ impl CommandError {
     }
 }
 
-impl<E: Into<Problem>> From<E> for CommandError {
-    fn from(error: E) -> Self {
-        Self::Problems(vec![error.into()])
+impl From<Problem> for CommandError {
+    fn from(problem: Problem) -> Self {
+        Self::Problems(vec![problem])
+    }
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        // Not by the general way from an error to a problem: that one would lose what the daemon told us.
+        error.into_problem().into()
+    }
+}
+
+impl From<HomeError> for CommandError {
+    fn from(error: HomeError) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl From<ModelReferenceError> for CommandError {
+    fn from(error: ModelReferenceError) -> Self {
+        Problem::from(error).into()
     }
 }
 

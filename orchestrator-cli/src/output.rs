@@ -2,6 +2,8 @@
 //! Nothing else in the crate prints.
 
 pub mod format;
+pub mod outline;
+pub mod state;
 pub mod table;
 
 use std::io::{IsTerminal as _, Write as _};

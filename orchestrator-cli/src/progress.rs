@@ -21,6 +21,14 @@ impl Steps {
         Self { output, bars: output.can_redraw().then(MultiProgress::new) }
     }
 
+    /// Lets `write` write beside the moving lines.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
     /// Begins a step and names it.
     #[must_use]
     pub fn begin(&self, title: impl Into<String>) -> Step {
@@ -36,14 +44,14 @@ impl Steps {
         if bar.is_none() {
             self.output.note(&format!("  {title} …"));
         }
-        Step { output: self.output, bar, title, began: Instant::now(), detail: String::new() }
+        Step { steps: self.clone(), bar, title, began: Instant::now(), detail: String::new() }
     }
 }
 
 /// A step under way. One that is dropped unfinished leaves no line behind.
 #[derive(Debug)]
 pub struct Step {
-    output: Output,
+    steps: Steps,
     bar: Option<ProgressBar>,
     title: String,
     began: Instant,
@@ -58,7 +66,7 @@ impl Step {
             let fraction = fraction.map(|text| format!(" {text}")).unwrap_or_default();
             bar.set_message(format!("{}  {}", self.title, format!("{}{fraction}", format::printable(detail)).dimmed()));
         } else if detail != self.detail {
-            self.output.note(&format!("    {}", format::printable(detail)));
+            self.steps.output.note(&format!("    {}", format::printable(detail)));
         }
         detail.clone_into(&mut self.detail);
     }
@@ -79,7 +87,7 @@ impl Step {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        self.output.note(&line);
+        self.steps.aside(|| self.steps.output.note(&line));
     }
 }
 

@@ -141,8 +141,8 @@ Examples:
   orch rm qwen
   orch rm --force qwen embedder
 
-The configuration, the logs and the state of the instance are
-removed. Models and environments stay.")]
+The configuration is put aside under `instances/.removed`, and
+the state is forgotten. Logs, models and environments stay.")]
 pub struct RmArguments {
     /// The instances
     #[arg(value_name = "NAME", required = true)]
@@ -187,7 +187,8 @@ Examples:
   orch health
   orch health qwen && echo fine
 
-Exits with 31 if an instance that should run is not healthy.")]
+Exits with 31 if an instance that should run is not healthy,
+and with 27 if the one you name is not running.")]
 pub struct HealthArguments {
     /// The instance; all of them, when it is left out
     #[arg(value_name = "NAME")]

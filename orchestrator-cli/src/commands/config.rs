@@ -1,0 +1,5 @@
+//! `orch config`: one file for each of its commands.
+
+pub mod lint;
+pub mod schema;
+pub mod validate;
