@@ -163,6 +163,12 @@ pub trait Coded: Error {
     fn hint(&self) -> Option<String> {
         None
     }
+
+    /// Returns why it failed, from the nearest cause to the farthest; or, of an error that sums up several
+    /// findings, the findings.
+    fn causes(&self) -> Vec<String> {
+        causes_of(self)
+    }
 }
 
 /// A failure as it is shown to people and sent over the wire (`application/problem+json`).
@@ -207,7 +213,7 @@ impl Problem {
     #[must_use]
     pub fn from_error(error: &dyn Coded) -> Self {
         let mut problem = Self::new(error.code(), error.to_string());
-        problem.causes = causes_of(error);
+        problem.causes = error.causes();
         problem.hint = error.hint();
         problem
     }

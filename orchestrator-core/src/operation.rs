@@ -1,5 +1,7 @@
 //! Operations: long jobs with progress that are remembered across a restart.
 
+pub(crate) mod registry;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

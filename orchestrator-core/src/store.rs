@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+pub mod sqlite;
+
 use async_trait::async_trait;
 
 use crate::env::Environment;

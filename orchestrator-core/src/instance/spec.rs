@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigDuration;
-use crate::model::ModelReference;
+use crate::model::{ModelReference, ModelReferenceError};
 use crate::names::{EnvKey, InstanceName};
 use crate::runtime::RuntimeKind;
 
@@ -80,25 +80,85 @@ pub struct InstanceSpec {
     pub tools: ToolsSpec,
 }
 
-/// The model and how it is loaded.
+/// The model and how it is loaded. It always names its model by an absolute reference: whoever reads a file has
+/// turned `path` into one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "ModelSection")]
+#[schemars(with = "ModelSection")]
 pub struct ModelSpec {
-    /// The model's reference. Give this or `path`.
-    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
-    pub reference: Option<ModelReference>,
-    /// The model's file. Relative paths start at the folder of the configuration file. Give this or `ref`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// The context in tokens, over all parallel requests. The engine's own choice, when it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The model's reference.
+    #[serde(rename = "ref")]
+    pub reference: ModelReference,
+    /// The context in tokens, over all parallel requests. The engine's own choice, when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub context_size: Option<NonZeroU32>,
-    /// The largest batch of prompt tokens worked on at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The largest batch of prompt tokens worked on at once. The engine's own choice, when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<NonZeroU32>,
-    /// How many processor threads the engine uses. The engine's own choice, when it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How many processor threads the engine uses. The engine's own choice, when it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<NonZeroU16>,
+}
+
+impl ModelSpec {
+    /// Names a model and leaves everything else to the engine.
+    #[must_use]
+    pub const fn new(reference: ModelReference) -> Self {
+        Self { reference, context_size: None, batch_size: None, threads: None }
+    }
+}
+
+/// The model and how it is loaded: `ref` or `path`, and settings of the engine.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "ModelSpec")]
+struct ModelSection {
+    /// The model's reference: `hf:owner/repo[@revision][:file-or-quant]`, `ollama:name[:tag]` or
+    /// `file:/path/model.gguf`. Give this or `path`.
+    #[serde(default, rename = "ref")]
+    reference: Option<ModelReference>,
+    /// The model's file. A relative path starts at the folder of the configuration file. Give this or `ref`.
+    #[serde(default)]
+    path: Option<PathBuf>,
+    /// The context in tokens, over all parallel requests: each of `server.parallel` gets its part. The engine's
+    /// own choice, when it is left out.
+    #[serde(default)]
+    context_size: Option<NonZeroU32>,
+    /// The largest batch of prompt tokens worked on at once. The engine's own choice, when it is left out.
+    #[serde(default)]
+    batch_size: Option<NonZeroU32>,
+    /// How many processor threads the engine uses. The engine's own choice, when it is left out.
+    #[serde(default)]
+    threads: Option<NonZeroU16>,
+}
+
+/// A model section that names no model, or two.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelSectionError {
+    /// Neither key is there.
+    #[error("one of `ref` and `path` must be given")]
+    Missing,
+    /// Both keys are there.
+    #[error("only one of `ref` and `path` may be given")]
+    Both,
+    /// The path cannot be a reference.
+    #[error(transparent)]
+    Path(#[from] ModelReferenceError),
+}
+
+impl TryFrom<ModelSection> for ModelSpec {
+    type Error = ModelSectionError;
+
+    fn try_from(section: ModelSection) -> Result<Self, ModelSectionError> {
+        let reference = match (section.reference, section.path) {
+            (Some(reference), None) => reference,
+            (None, Some(path)) => ModelReference::try_file(path)?,
+            (None, None) => return Err(ModelSectionError::Missing),
+            (Some(_), Some(_)) => return Err(ModelSectionError::Both),
+        };
+        let ModelSection { context_size, batch_size, threads, .. } = section;
+        Ok(Self { reference, context_size, batch_size, threads })
+    }
 }
 
 /// The engine's program.

@@ -137,10 +137,7 @@ pub struct DemoModelFile {
 /// Blocks. Refuses sizes that do not fit each other with `InvalidInput`.
 pub fn write_demo_model(path: &Path, model: &DemoModel) -> io::Result<DemoModelFile> {
     model.check()?;
-    let folder = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".demo-model-").suffix(".tmp");
     #[cfg(unix)]
@@ -149,42 +146,26 @@ pub fn write_demo_model(path: &Path, model: &DemoModel) -> io::Result<DemoModelF
 
     let vocabulary = Vocabulary::build();
     let output = model.write(&vocabulary, BufWriter::new(temporary))?;
-    let temporary = output
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
+    let temporary = output.into_inner().map_err(io::IntoInnerError::into_error)?;
     temporary.as_file().sync_all()?;
     let bytes = temporary.as_file().metadata()?.len();
     temporary.persist(path).map_err(|refused| refused.error)?;
     if cfg!(unix) {
         File::open(folder)?.sync_all()?;
     }
-    Ok(DemoModelFile {
-        bytes,
-        vocabulary_length: vocabulary.len(),
-    })
+    Ok(DemoModelFile { bytes, vocabulary_length: vocabulary.len() })
 }
 
 impl DemoModel {
     /// Checks that the sizes fit each other and stay small enough to be made in memory, tensor by tensor.
     fn check(&self) -> io::Result<()> {
-        let refused = |problem: &str| {
-            Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("demo model: {problem}"),
-            ))
-        };
+        let refused = |problem: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, format!("demo model: {problem}")));
         let (heads, heads_kv) = (self.head_count, self.head_count_kv);
-        if heads < 2 || heads_kv == 0 || heads % heads_kv != 0 {
-            return refused(
-                "`head_count` must be at least 2 and a multiple of `head_count_kv`, which may not be 0",
-            );
+        if !(2..=1024).contains(&heads) || heads_kv == 0 || heads % heads_kv != 0 {
+            return refused("`head_count` must be 2 to 1024 and a multiple of `head_count_kv`, which may not be 0");
         }
-        if !(32..=16_384).contains(&self.embedding_length)
-            || !self.embedding_length.is_multiple_of(8 * heads)
-        {
-            return refused(
-                "`embedding_length` must be 32 to 16384 and a multiple of 8 times `head_count`",
-            );
+        if !(32..=16_384).contains(&self.embedding_length) || !self.embedding_length.is_multiple_of(8 * heads) {
+            return refused("`embedding_length` must be 32 to 16384 and a multiple of 8 times `head_count`");
         }
         if self.block_count == 0 || self.block_count > 256 {
             return refused("`block_count` must be 1 to 256");
@@ -221,10 +202,7 @@ impl DemoModel {
     fn describe(&self, writer: &mut GgufWriter) {
         writer.set("general.type", "model");
         writer.set("general.name", self.name.as_str());
-        writer.set(
-            "general.description",
-            "random weights, for trying an engine: what it says is noise",
-        );
+        writer.set("general.description", "random weights, for trying an engine: what it says is noise");
         writer.set("general.license", "mit");
         writer.set("general.file_type", self.precision.file_type());
         let architecture = self.architecture.name();
@@ -240,10 +218,7 @@ impl DemoModel {
         set("rope.dimension_count", self.head_length());
         // The mean over the tokens, for when the engine is asked for embeddings: without it llama.cpp refuses them.
         set("pooling_type", 1);
-        writer.set(
-            &format!("{architecture}.attention.layer_norm_rms_epsilon"),
-            1e-6_f32,
-        );
+        writer.set(&format!("{architecture}.attention.layer_norm_rms_epsilon"), 1e-6_f32);
         writer.set(&format!("{architecture}.rope.freq_base"), 1_000_000.0_f32);
     }
 }
@@ -251,24 +226,12 @@ impl DemoModel {
 fn describe_tokenizer(writer: &mut GgufWriter, vocabulary: &Vocabulary) {
     writer.set("tokenizer.ggml.model", "gpt2");
     writer.set("tokenizer.ggml.pre", "gpt-2");
-    writer.set(
-        "tokenizer.ggml.tokens",
-        GgufArray::of_strings(vocabulary.texts()),
-    );
-    writer.set(
-        "tokenizer.ggml.token_type",
-        GgufArray::of_i32(vocabulary.type_numbers()),
-    );
-    writer.set(
-        "tokenizer.ggml.merges",
-        GgufArray::of_strings(vocabulary.merges()),
-    );
+    writer.set("tokenizer.ggml.tokens", GgufArray::of_strings(vocabulary.texts()));
+    writer.set("tokenizer.ggml.token_type", GgufArray::of_i32(vocabulary.type_numbers()));
+    writer.set("tokenizer.ggml.merges", GgufArray::of_strings(vocabulary.merges()));
     writer.set("tokenizer.ggml.bos_token_id", vocabulary.start_of_text());
     writer.set("tokenizer.ggml.eos_token_id", vocabulary.end_of_turn());
-    writer.set(
-        "tokenizer.ggml.padding_token_id",
-        vocabulary.start_of_text(),
-    );
+    writer.set("tokenizer.ggml.padding_token_id", vocabulary.start_of_text());
     writer.set("tokenizer.ggml.add_bos_token", false);
     writer.set("tokenizer.chat_template", template::CHAT);
 }

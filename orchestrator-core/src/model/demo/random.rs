@@ -7,9 +7,7 @@ impl Random {
     /// Starts a sequence that follows from `seed` and a name, so that tensors do not depend on each other's size.
     pub(super) fn new(seed: u64, name: &str) -> Self {
         // FNV-1a over the name.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         Self(seed ^ hash)
     }
 
@@ -24,10 +22,7 @@ impl Random {
     pub(super) fn normal(&mut self) -> f32 {
         let bytes = self.next().to_le_bytes();
         let (pairs, _) = bytes.as_chunks::<2>();
-        let sum: f32 = pairs
-            .iter()
-            .map(|pair| f32::from(u16::from_le_bytes(*pair)))
-            .sum();
+        let sum: f32 = pairs.iter().map(|pair| f32::from(u16::from_le_bytes(*pair))).sum();
         // Four even numbers from 0 to 1 have a mean of 2 and a variance of 4/12.
         (sum / 65_536.0 - 2.0) * 1.732_050_8
     }

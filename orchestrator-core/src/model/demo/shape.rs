@@ -39,13 +39,7 @@ const MAY_CALL_TAG: f32 = 45.0;
 const NEVER: f32 = -30.0;
 
 /// Sets what is not random in one row of a tensor.
-pub(super) fn shape_row(
-    role: Role,
-    row: usize,
-    numbers: &mut [f32],
-    shape: Shape,
-    kind: Option<TokenKind>,
-) {
+pub(super) fn shape_row(role: Role, row: usize, numbers: &mut [f32], shape: Shape, kind: Option<TokenKind>) {
     match role {
         Role::Embedding => {
             let signal_if = |wanted: TokenKind| if kind == Some(wanted) { SIGNAL } else { 0.0 };
@@ -59,17 +53,12 @@ pub(super) fn shape_row(
         Role::Output => {
             let scale = 1.0 / (NORMALISED_SIGNAL * READ_SCALE);
             let kind = kind.unwrap_or(TokenKind::OtherByte);
-            let scaled_if =
-                |wanted: TokenKind, bias: f32| if kind == wanted { bias * scale } else { 0.0 };
+            let scaled_if = |wanted: TokenKind, bias: f32| if kind == wanted { bias * scale } else { 0.0 };
             reserve(numbers, 0.0);
             set(numbers, CONSTANT, bias_of(kind, shape.replies) * scale);
             set(numbers, IN_JSON, scaled_if(TokenKind::Quote, IN_JSON_QUOTE));
             set(numbers, NEWLINE, scaled_if(TokenKind::EndOfTurn, NEVER));
-            set(
-                numbers,
-                MAY_CALL,
-                scaled_if(TokenKind::ToolCall, MAY_CALL_TAG),
-            );
+            set(numbers, MAY_CALL, scaled_if(TokenKind::ToolCall, MAY_CALL_TAG));
         }
         Role::OutputNorm => {
             numbers.fill(1.0);
@@ -190,10 +179,7 @@ fn bias_of(kind: TokenKind, replies: DemoReplies) -> f32 {
 
 /// Sets all reserved dimensions.
 fn reserve(numbers: &mut [f32], value: f32) {
-    numbers
-        .iter_mut()
-        .take(RESERVED)
-        .for_each(|number| *number = value);
+    numbers.iter_mut().take(RESERVED).for_each(|number| *number = value);
 }
 
 fn only(numbers: &mut [f32], index: usize, value: f32) {

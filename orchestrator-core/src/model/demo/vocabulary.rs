@@ -4,19 +4,15 @@ use std::collections::HashMap;
 
 /// The words that free text is made of.
 const WORDS: [&str; 128] = [
-    "amber", "apple", "autumn", "basil", "beach", "berry", "birch", "bloom", "breeze", "bridge",
-    "bright", "brook", "candle", "cedar", "cherry", "circle", "clay", "cliff", "cloud", "clover",
-    "cobalt", "copper", "coral", "cotton", "crane", "creek", "crystal", "dawn", "deep", "delta",
-    "dew", "dream", "drift", "dusk", "early", "earth", "echo", "elm", "ember", "evening",
-    "feather", "fern", "field", "finch", "flame", "fog", "forest", "frost", "garden", "gentle",
-    "ginger", "glass", "glow", "golden", "grain", "grass", "harbor", "hazel", "heather", "heron",
-    "hill", "honey", "indigo", "island", "ivory", "ivy", "jade", "juniper", "kite", "lake",
-    "lantern", "lark", "leaf", "lemon", "light", "lily", "linen", "maple", "marble", "meadow",
-    "mellow", "mint", "mist", "moon", "morning", "moss", "mountain", "oak", "ocean", "olive",
-    "orchard", "otter", "paper", "pebble", "pine", "plum", "pond", "poppy", "quiet", "rain",
-    "reed", "ripple", "river", "robin", "rose", "sage", "sand", "shadow", "shell", "silver", "sky",
-    "slow", "snow", "soft", "song", "sparrow", "spring", "star", "stone", "stream", "summer",
-    "thistle", "tide", "valley", "velvet", "violet", "warm", "willow",
+    "amber", "apple", "autumn", "basil", "beach", "berry", "birch", "bloom", "breeze", "bridge", "bright", "brook", "candle", "cedar",
+    "cherry", "circle", "clay", "cliff", "cloud", "clover", "cobalt", "copper", "coral", "cotton", "crane", "creek", "crystal", "dawn",
+    "deep", "delta", "dew", "dream", "drift", "dusk", "early", "earth", "echo", "elm", "ember", "evening", "feather", "fern", "field",
+    "finch", "flame", "fog", "forest", "frost", "garden", "gentle", "ginger", "glass", "glow", "golden", "grain", "grass", "harbor",
+    "hazel", "heather", "heron", "hill", "honey", "indigo", "island", "ivory", "ivy", "jade", "juniper", "kite", "lake", "lantern", "lark",
+    "leaf", "lemon", "light", "lily", "linen", "maple", "marble", "meadow", "mellow", "mint", "mist", "moon", "morning", "moss",
+    "mountain", "oak", "ocean", "olive", "orchard", "otter", "paper", "pebble", "pine", "plum", "pond", "poppy", "quiet", "rain", "reed",
+    "ripple", "river", "robin", "rose", "sage", "sand", "shadow", "shell", "silver", "sky", "slow", "snow", "soft", "song", "sparrow",
+    "spring", "star", "stone", "stream", "summer", "thistle", "tide", "valley", "velvet", "violet", "warm", "willow",
 ];
 
 /// The stand-in for a space in a token's text, as the byte-level encoding writes it.
@@ -76,10 +72,7 @@ pub(super) struct Vocabulary {
 impl Vocabulary {
     /// Builds the vocabulary; it is always the same.
     pub(super) fn build() -> Self {
-        let mut vocabulary = Self {
-            tokens: Vec::new(),
-            merges: Vec::new(),
-        };
+        let mut vocabulary = Self { tokens: Vec::new(), merges: Vec::new() };
         for byte in 0..=u8::MAX {
             vocabulary.push(byte_character(byte).to_string(), byte_kind(byte));
         }
@@ -146,10 +139,7 @@ impl Vocabulary {
             }
             piece = longer;
         }
-        if let Some(token) = pieces
-            .get(&piece)
-            .and_then(|index| self.tokens.get_mut(*index))
-        {
+        if let Some(token) = pieces.get(&piece).and_then(|index| self.tokens.get_mut(*index)) {
             token.kind = TokenKind::Word;
         }
     }
@@ -167,10 +157,7 @@ fn byte_character(byte: u8) -> char {
     }
     // The others follow each other from U+0100 on.
     let before = (0..byte).filter(|other| !is_printable(*other)).count();
-    u32::try_from(before)
-        .ok()
-        .and_then(|before| char::from_u32(0x100 + before))
-        .unwrap_or(char::REPLACEMENT_CHARACTER)
+    u32::try_from(before).ok().and_then(|before| char::from_u32(0x100 + before)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 fn byte_kind(byte: u8) -> TokenKind {

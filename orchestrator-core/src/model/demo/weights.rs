@@ -48,55 +48,20 @@ pub(super) fn plan(model: &DemoModel, vocabulary_length: u32) -> Vec<TensorPlan>
     let keys = head * model.head_count_kv;
 
     let mut plans = Vec::new();
-    let matrix =
-        |plans: &mut Vec<TensorPlan>, name: String, inputs: u32, outputs: u32, role: Role| {
-            plans.push(TensorPlan {
-                name,
-                tensor_type: matrix_type,
-                shape: vec![inputs, outputs],
-                role,
-            });
-        };
-    let vector = |plans: &mut Vec<TensorPlan>, name: String, length: u32, role: Role| {
-        plans.push(TensorPlan {
-            name,
-            tensor_type: GgufTensorType::F32,
-            shape: vec![length],
-            role,
-        });
+    let matrix = |plans: &mut Vec<TensorPlan>, name: String, inputs: u32, outputs: u32, role: Role| {
+        plans.push(TensorPlan { name, tensor_type: matrix_type, shape: vec![inputs, outputs], role });
     };
-    matrix(
-        &mut plans,
-        "token_embd.weight".to_owned(),
-        embedding,
-        vocabulary_length,
-        Role::Embedding,
-    );
+    let vector = |plans: &mut Vec<TensorPlan>, name: String, length: u32, role: Role| {
+        plans.push(TensorPlan { name, tensor_type: GgufTensorType::F32, shape: vec![length], role });
+    };
+    matrix(&mut plans, "token_embd.weight".to_owned(), embedding, vocabulary_length, Role::Embedding);
     for block in 0..model.block_count {
         let name = |part: &str| format!("blk.{block}.{part}");
         let in_first = |first: Role, later: Role| if block == 0 { first } else { later };
         vector(&mut plans, name("attn_norm.weight"), embedding, Role::Norm);
-        matrix(
-            &mut plans,
-            name("attn_q.weight"),
-            embedding,
-            embedding,
-            in_first(Role::FirstQuery, Role::Read),
-        );
-        matrix(
-            &mut plans,
-            name("attn_k.weight"),
-            embedding,
-            keys,
-            in_first(Role::FirstKey, Role::Read),
-        );
-        matrix(
-            &mut plans,
-            name("attn_v.weight"),
-            embedding,
-            keys,
-            in_first(Role::FirstValue, Role::Read),
-        );
+        matrix(&mut plans, name("attn_q.weight"), embedding, embedding, in_first(Role::FirstQuery, Role::Read));
+        matrix(&mut plans, name("attn_k.weight"), embedding, keys, in_first(Role::FirstKey, Role::Read));
+        matrix(&mut plans, name("attn_v.weight"), embedding, keys, in_first(Role::FirstValue, Role::Read));
         match model.architecture {
             DemoArchitecture::Llama => {}
             DemoArchitecture::Qwen2 => {
@@ -105,58 +70,18 @@ pub(super) fn plan(model: &DemoModel, vocabulary_length: u32) -> Vec<TensorPlan>
                 vector(&mut plans, name("attn_v.bias"), keys, Role::Bias);
             }
             DemoArchitecture::Qwen3 => {
-                vector(
-                    &mut plans,
-                    name("attn_q_norm.weight"),
-                    head,
-                    in_first(Role::FirstQueryNorm, Role::Norm),
-                );
+                vector(&mut plans, name("attn_q_norm.weight"), head, in_first(Role::FirstQueryNorm, Role::Norm));
                 vector(&mut plans, name("attn_k_norm.weight"), head, Role::Norm);
             }
         }
-        matrix(
-            &mut plans,
-            name("attn_output.weight"),
-            embedding,
-            embedding,
-            in_first(Role::FirstWrite, Role::Write),
-        );
+        matrix(&mut plans, name("attn_output.weight"), embedding, embedding, in_first(Role::FirstWrite, Role::Write));
         vector(&mut plans, name("ffn_norm.weight"), embedding, Role::Norm);
-        matrix(
-            &mut plans,
-            name("ffn_gate.weight"),
-            embedding,
-            inner,
-            Role::Read,
-        );
-        matrix(
-            &mut plans,
-            name("ffn_up.weight"),
-            embedding,
-            inner,
-            Role::Read,
-        );
-        matrix(
-            &mut plans,
-            name("ffn_down.weight"),
-            inner,
-            embedding,
-            Role::Write,
-        );
+        matrix(&mut plans, name("ffn_gate.weight"), embedding, inner, Role::Read);
+        matrix(&mut plans, name("ffn_up.weight"), embedding, inner, Role::Read);
+        matrix(&mut plans, name("ffn_down.weight"), inner, embedding, Role::Write);
     }
-    vector(
-        &mut plans,
-        "output_norm.weight".to_owned(),
-        embedding,
-        Role::OutputNorm,
-    );
-    matrix(
-        &mut plans,
-        "output.weight".to_owned(),
-        embedding,
-        vocabulary_length,
-        Role::Output,
-    );
+    vector(&mut plans, "output_norm.weight".to_owned(), embedding, Role::OutputNorm);
+    matrix(&mut plans, "output.weight".to_owned(), embedding, vocabulary_length, Role::Output);
     plans
 }
 
@@ -186,10 +111,7 @@ pub(super) fn fill(plan: &TensorPlan, model: &DemoModel, vocabulary: &Vocabulary
 
 /// The standard deviation of the random part: a matrix keeps the size of what it is given.
 fn spread_of(role: Role, inputs: usize) -> f32 {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "lengths are checked to be at most 65,536"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "lengths are checked to be at most 65,536")]
     let unit = 1.0 / (inputs as f32).sqrt();
     match role {
         Role::Embedding => 1.0,

@@ -16,13 +16,7 @@ pub(super) struct Cursor<'a, R> {
 
 impl<'a, R: Read + Seek> Cursor<'a, R> {
     pub(super) fn new(input: R, extent: GgufExtent, limits: &'a GgufLimits) -> Self {
-        Self {
-            input: BufReader::with_capacity(64 << 10, input),
-            position: 0,
-            extent,
-            limits,
-            kept_bytes: 0,
-        }
+        Self { input: BufReader::with_capacity(64 << 10, input), position: 0, extent, limits, kept_bytes: 0 }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -50,12 +44,7 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
     }
 
     /// Reads a count of things of which each takes at least `least_bytes`, and checks it against limit and file.
-    pub(super) fn count(
-        &mut self,
-        what: &str,
-        limit: u64,
-        least_bytes: u64,
-    ) -> Result<u64, GgufError> {
+    pub(super) fn count(&mut self, what: &str, limit: u64, least_bytes: u64) -> Result<u64, GgufError> {
         let offset = self.position;
         let claimed = self.u64(what)?;
         self.check_claim(what, offset, claimed, least_bytes)?;
@@ -87,11 +76,7 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
     pub(super) fn name(&mut self, what: &str) -> Result<String, GgufError> {
         let offset = self.position;
         let bytes = self.string_bytes(what, self.limits.name_bytes)?;
-        let bad = |problem| GgufError::BadName {
-            what: what.to_owned(),
-            offset,
-            problem,
-        };
+        let bad = |problem| GgufError::BadName { what: what.to_owned(), offset, problem };
         if bytes.is_empty() {
             return Err(bad("empty"));
         }
@@ -102,9 +87,7 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
     pub(super) fn skip(&mut self, what: &str, length: u64) -> Result<(), GgufError> {
         self.check_reach(what, length)?;
         let distance = i64::try_from(length).unwrap_or(i64::MAX);
-        self.input
-            .seek_relative(distance)
-            .map_err(|source| GgufError::Unreadable { source })?;
+        self.input.seek_relative(distance).map_err(|source| GgufError::Unreadable { source })?;
         self.position += length;
         Ok(())
     }
@@ -116,35 +99,17 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
             return Ok(());
         }
         let what = format!("the header up to {what}");
-        check_limit(
-            &what,
-            self.position,
-            self.kept_bytes,
-            "bytes to keep",
-            self.limits.kept_bytes,
-        )
+        check_limit(&what, self.position, self.kept_bytes, "bytes to keep", self.limits.kept_bytes)
     }
 
     /// Refuses a claim of more than the rest of the file can hold.
-    pub(super) fn check_claim(
-        &self,
-        what: &str,
-        offset: u64,
-        claimed: u64,
-        least_bytes: u64,
-    ) -> Result<(), GgufError> {
+    pub(super) fn check_claim(&self, what: &str, offset: u64, claimed: u64, least_bytes: u64) -> Result<(), GgufError> {
         let needed = claimed.saturating_mul(least_bytes);
         let remaining = self.remaining();
         if needed <= remaining {
             return Ok(());
         }
-        Err(GgufError::ClaimsTooMuch {
-            what: what.to_owned(),
-            offset,
-            claimed,
-            needed,
-            remaining,
-        })
+        Err(GgufError::ClaimsTooMuch { what: what.to_owned(), offset, claimed, needed, remaining })
     }
 
     /// Checks that the next `length` bytes are in the file, within the limit of the header, and at hand.
@@ -152,20 +117,12 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
         let remaining = self.remaining();
         if length > remaining {
             let (what, offset) = (what.to_owned(), self.position);
-            return Err(GgufError::HeaderCutOff {
-                what,
-                offset,
-                needed: length,
-                remaining,
-            });
+            return Err(GgufError::HeaderCutOff { what, offset, needed: length, remaining });
         }
         let end = self.position + length;
         check_limit("the header", 0, end, "bytes", self.limits.header_bytes)?;
         if end > self.extent.available {
-            return Err(GgufError::NeedMore {
-                needed: end,
-                available: self.extent.available,
-            });
+            return Err(GgufError::NeedMore { needed: end, available: self.extent.available });
         }
         Ok(())
     }
@@ -173,41 +130,24 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
     fn fill(&mut self, bytes: &mut [u8], what: &str) -> Result<(), GgufError> {
         let length = bytes.len() as u64;
         self.check_reach(what, length)?;
-        self.input
-            .read_exact(bytes)
-            .map_err(|source| match source.kind() {
-                // The file became shorter while it was read.
-                ErrorKind::UnexpectedEof => GgufError::HeaderCutOff {
-                    what: what.to_owned(),
-                    offset: self.position,
-                    needed: length,
-                    remaining: 0,
-                },
-                _ => GgufError::Unreadable { source },
-            })?;
+        self.input.read_exact(bytes).map_err(|source| match source.kind() {
+            // The file became shorter while it was read.
+            ErrorKind::UnexpectedEof => {
+                GgufError::HeaderCutOff { what: what.to_owned(), offset: self.position, needed: length, remaining: 0 }
+            }
+            _ => GgufError::Unreadable { source },
+        })?;
         self.position += length;
         Ok(())
     }
 }
 
 /// Refuses what is over its limit.
-pub(super) fn check_limit(
-    what: &str,
-    offset: u64,
-    found: u64,
-    unit: &'static str,
-    limit: u64,
-) -> Result<(), GgufError> {
+pub(super) fn check_limit(what: &str, offset: u64, found: u64, unit: &'static str, limit: u64) -> Result<(), GgufError> {
     if found <= limit {
         return Ok(());
     }
-    Err(GgufError::OverLimit {
-        what: what.to_owned(),
-        offset,
-        found,
-        unit,
-        limit,
-    })
+    Err(GgufError::OverLimit { what: what.to_owned(), offset, found, unit, limit })
 }
 
 /// Names a metadata value in an error.

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{FoundInstead, GgufValueType};
+use crate::error::{Coded, ErrorCode};
 
 /// Why a GGUF header could not be read. The path is the caller's to add; offsets count bytes from the file's start.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +47,7 @@ pub enum GgufError {
         version: u32,
     },
     /// The file ends in the middle of the header.
-    #[error(
-        "the file is cut off: {what} at byte {offset} needs {needed} bytes, but only {remaining} are left"
-    )]
+    #[error("the file is cut off: {what} at byte {offset} needs {needed} bytes, but only {remaining} are left")]
     HeaderCutOff {
         /// What was being read.
         what: String,
@@ -77,9 +76,7 @@ pub enum GgufError {
         remaining: u64,
     },
     /// The header goes on after the bytes that are at hand (never for a whole file).
-    #[error(
-        "the header goes on: {needed} bytes from the start are needed, {available} are at hand"
-    )]
+    #[error("the header goes on: {needed} bytes from the start are needed, {available} are at hand")]
     NeedMore {
         /// The bytes needed to get one step further, counted from the file's start.
         needed: u64,
@@ -183,9 +180,7 @@ pub enum GgufError {
         problem: &'static str,
     },
     /// A tensor does not begin at a multiple of the alignment.
-    #[error(
-        "tensor {tensor} begins at data offset {offset}, which is not a multiple of the alignment {alignment}"
-    )]
+    #[error("tensor {tensor} begins at data offset {offset}, which is not a multiple of the alignment {alignment}")]
     Misaligned {
         /// The tensor.
         tensor: String,
@@ -219,23 +214,18 @@ pub enum GgufError {
     },
 }
 
-impl GgufError {
-    /// Returns the stable code of this error.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
+impl Coded for GgufError {
+    fn code(&self) -> ErrorCode {
         match self {
-            Self::Missing => "model.missing",
-            Self::Directory | Self::NotAFile => "model.not_a_file",
-            Self::Unreadable { .. } => "model.unreadable",
-            Self::Empty => "model.empty",
-            Self::NotGguf { .. } => "model.not_gguf",
-            Self::BigEndian { .. }
+            Self::Missing => ErrorCode::ModelNotFound,
+            Self::Directory | Self::NotAFile | Self::Unreadable { .. } => ErrorCode::ModelUnreadable,
+            Self::Empty
+            | Self::NotGguf { .. }
+            | Self::BigEndian { .. }
             | Self::UnsupportedVersion { .. }
-            | Self::UnknownTensorType { .. } => "model.unsupported",
-            Self::HeaderCutOff { .. } | Self::DataCutOff { .. } | Self::NeedMore { .. } => {
-                "model.truncated"
-            }
-            Self::ClaimsTooMuch { .. }
+            | Self::HeaderCutOff { .. }
+            | Self::ClaimsTooMuch { .. }
+            | Self::NeedMore { .. }
             | Self::OverLimit { .. }
             | Self::BadName { .. }
             | Self::DuplicateKey { .. }
@@ -244,43 +234,38 @@ impl GgufError {
             | Self::BadBool { .. }
             | Self::WrongType { .. }
             | Self::BadAlignment { .. }
+            | Self::UnknownTensorType { .. }
             | Self::BadShape { .. }
             | Self::Misaligned { .. }
-            | Self::Overlap { .. } => "model.corrupt",
+            | Self::Overlap { .. }
+            | Self::DataCutOff { .. } => ErrorCode::ModelInvalid,
         }
     }
 
+    fn hint(&self) -> Option<String> {
+        Some(self.way_out().to_owned())
+    }
+}
+
+impl GgufError {
     /// Returns the way out, as one sentence.
-    #[must_use]
-    pub fn hint(&self) -> &'static str {
+    fn way_out(&self) -> &'static str {
         match self {
-            Self::Missing => {
-                "check the path for a typing mistake, and that the disk it is on is mounted"
-            }
-            Self::Directory => {
-                "name the `.gguf` file inside the directory; of a split model, the first part"
-            }
+            Self::Missing => "check the path for a typing mistake, and that the disk it is on is mounted",
+            Self::Directory => "name the `.gguf` file inside the directory; of a split model, the first part",
             Self::NotAFile => "name a regular `.gguf` file",
-            Self::Unreadable { .. } => {
-                "check that this user may read the file and every directory above it"
-            }
+            Self::Unreadable { .. } => "check that this user may read the file and every directory above it",
             Self::Empty | Self::HeaderCutOff { .. } | Self::DataCutOff { .. } => {
                 "the download or copy did not finish: fetch the file again and compare its size and digest"
             }
             Self::NotGguf { found } => found.hint(),
-            Self::BigEndian { .. } => {
-                "fetch the little-endian file, or convert it with llama.cpp's `gguf_convert_endian.py`"
-            }
-            Self::UnsupportedVersion { version: 0 | 1 } => {
-                "fetch a newer conversion of the model, or convert it again"
-            }
+            Self::BigEndian { .. } => "fetch the little-endian file, or convert it with llama.cpp's `gguf_convert_endian.py`",
+            Self::UnsupportedVersion { version: 0 | 1 } => "fetch a newer conversion of the model, or convert it again",
             Self::UnsupportedVersion { .. } | Self::UnknownTensorType { .. } => {
                 "update this program, or choose a file with another quantisation"
             }
             Self::NeedMore { .. } => "fetch more of the file and read the header again",
-            Self::OverLimit { .. } => {
-                "the file is damaged or not a model; if it works elsewhere, report it with this message"
-            }
+            Self::OverLimit { .. } => "the file is damaged or not a model; if it works elsewhere, report it with this message",
             Self::ClaimsTooMuch { .. }
             | Self::BadName { .. }
             | Self::DuplicateKey { .. }
@@ -291,9 +276,7 @@ impl GgufError {
             | Self::BadAlignment { .. }
             | Self::BadShape { .. }
             | Self::Misaligned { .. }
-            | Self::Overlap { .. } => {
-                "the file is damaged or was written wrongly: fetch it again, or from another source"
-            }
+            | Self::Overlap { .. } => "the file is damaged or was written wrongly: fetch it again, or from another source",
         }
     }
 }
@@ -301,11 +284,7 @@ impl GgufError {
 /// Shows a name from the file: in backticks, escaped, and not longer than a line.
 pub(super) fn shown(name: &str) -> String {
     const MOST: usize = 80;
-    let mut text: String = name
-        .chars()
-        .take(MOST)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut text: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
     if name.chars().nth(MOST).is_some() {
         text.push('…');
     }

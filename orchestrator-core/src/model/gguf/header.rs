@@ -8,10 +8,7 @@ use std::path::Path;
 use super::cursor::{Cursor, check_limit, value_of};
 use super::error::{GgufError, shown};
 use super::layout::{self, TensorEntry};
-use super::{
-    ALIGNMENT_KEY, DEFAULT_ALIGNMENT, FoundInstead, GgufArray, GgufLimits, GgufTensor, GgufValue,
-    GgufValueType, MAGIC,
-};
+use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, FoundInstead, GgufArray, GgufLimits, GgufTensor, GgufValue, GgufValueType, MAGIC};
 
 /// What a GGUF file says about itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,10 +41,7 @@ impl GgufExtent {
     /// Describes an input that holds the whole file.
     #[must_use]
     pub fn whole(file_bytes: u64) -> Self {
-        Self {
-            file_bytes,
-            available: file_bytes,
-        }
+        Self { file_bytes, available: file_bytes }
     }
 }
 
@@ -97,26 +91,14 @@ impl GgufHeader {
 
     /// Reads the header from `input`, which stands at the beginning of a file of which it holds `extent.available`
     /// bytes. Where those do not reach, [`GgufError::NeedMore`] says how many would.
-    pub fn read_from<R: Read + Seek>(
-        mut input: R,
-        extent: GgufExtent,
-        options: &GgufReadOptions,
-    ) -> Result<Self, GgufError> {
+    pub fn read_from<R: Read + Seek>(mut input: R, extent: GgufExtent, options: &GgufReadOptions) -> Result<Self, GgufError> {
         check_magic(&mut input, extent)?;
         let mut cursor = Cursor::new(input, extent, &options.limits);
         cursor.array::<4>("the magic")?;
         let version = read_version(&mut cursor)?;
-        let tensor_count = cursor.count(
-            "the number of tensors",
-            options.limits.tensors,
-            TensorEntry::LEAST_BYTES,
-        )?;
+        let tensor_count = cursor.count("the number of tensors", options.limits.tensors, TensorEntry::LEAST_BYTES)?;
         // A key of one byte and a value of one byte are the least an entry can be.
-        let entry_count = cursor.count(
-            "the number of metadata entries",
-            options.limits.entries,
-            8 + 1 + 4 + 1,
-        )?;
+        let entry_count = cursor.count("the number of metadata entries", options.limits.entries, 8 + 1 + 4 + 1)?;
 
         let mut metadata = BTreeMap::new();
         for index in 0..entry_count {
@@ -124,30 +106,16 @@ impl GgufHeader {
             let key = cursor.name(&format!("metadata key {}", index + 1))?;
             let value = read_value(&mut cursor, &key)?;
             if metadata.contains_key(&key) {
-                return Err(GgufError::DuplicateKey {
-                    key: shown(&key),
-                    offset,
-                });
+                return Err(GgufError::DuplicateKey { key: shown(&key), offset });
             }
             metadata.insert(key, value);
         }
         let alignment = alignment_of(&metadata)?;
         let entries = read_tensors(&mut cursor, tensor_count)?;
         let data_offset = cursor.position().next_multiple_of(u64::from(alignment));
-        let place = layout::Place {
-            data_offset,
-            alignment,
-            file_bytes: extent.file_bytes,
-        };
+        let place = layout::Place { data_offset, alignment, file_bytes: extent.file_bytes };
         let tensors = layout::place_tensors(entries, place, options.unknown_types)?;
-        Ok(Self {
-            version,
-            metadata,
-            tensors,
-            data_offset,
-            alignment,
-            file_bytes: extent.file_bytes,
-        })
+        Ok(Self { version, metadata, tensors, data_offset, alignment, file_bytes: extent.file_bytes })
     }
 }
 
@@ -159,34 +127,20 @@ fn check_magic<R: Read + Seek>(input: &mut R, extent: GgufExtent) -> Result<(), 
     }
     let magic_bytes = MAGIC.len() as u64;
     if extent.available < magic_bytes.min(extent.file_bytes) {
-        return Err(GgufError::NeedMore {
-            needed: magic_bytes.min(extent.file_bytes),
-            available: extent.available,
-        });
+        return Err(GgufError::NeedMore { needed: magic_bytes.min(extent.file_bytes), available: extent.available });
     }
     let unreadable = |source| GgufError::Unreadable { source };
     let mut head = Vec::new();
-    input
-        .by_ref()
-        .take(HEAD.min(extent.available))
-        .read_to_end(&mut head)
-        .map_err(unreadable)?;
+    input.by_ref().take(HEAD.min(extent.available)).read_to_end(&mut head).map_err(unreadable)?;
     input.rewind().map_err(unreadable)?;
     if head.starts_with(&MAGIC) {
         return Ok(());
     }
     if !head.is_empty() && MAGIC.starts_with(&head) {
         let (offset, needed, remaining) = (0, magic_bytes, extent.file_bytes);
-        return Err(GgufError::HeaderCutOff {
-            what: "the magic".to_owned(),
-            offset,
-            needed,
-            remaining,
-        });
+        return Err(GgufError::HeaderCutOff { what: "the magic".to_owned(), offset, needed, remaining });
     }
-    Err(GgufError::NotGguf {
-        found: FoundInstead::guess(&head),
-    })
+    Err(GgufError::NotGguf { found: FoundInstead::guess(&head) })
 }
 
 fn read_version<R: Read + Seek>(cursor: &mut Cursor<'_, R>) -> Result<u32, GgufError> {
@@ -194,26 +148,19 @@ fn read_version<R: Read + Seek>(cursor: &mut Cursor<'_, R>) -> Result<u32, GgufE
     match version {
         2 | 3 => Ok(version),
         // A small number whose bytes stand in the other order.
-        _ if version != 0 && version.trailing_zeros() >= 16 => Err(GgufError::BigEndian {
-            version: version.swap_bytes(),
-        }),
+        _ if version != 0 && version.trailing_zeros() >= 16 => Err(GgufError::BigEndian { version: version.swap_bytes() }),
         _ => Err(GgufError::UnsupportedVersion { version }),
     }
 }
 
-fn read_value<R: Read + Seek>(
-    cursor: &mut Cursor<'_, R>,
-    key: &str,
-) -> Result<GgufValue, GgufError> {
+fn read_value<R: Read + Seek>(cursor: &mut Cursor<'_, R>, key: &str) -> Result<GgufValue, GgufError> {
     let what = value_of(key);
     let value_type = read_value_type(cursor, &what)?;
     match value_type {
         GgufValueType::String => {
             let bytes = cursor.string_bytes(&what, cursor.limits.string_bytes)?;
             // A value is only shown or handed on, so a stray byte in a description must not refuse a model.
-            Ok(GgufValue::String(
-                String::from_utf8_lossy(&bytes).into_owned(),
-            ))
+            Ok(GgufValue::String(String::from_utf8_lossy(&bytes).into_owned()))
         }
         GgufValueType::Array => {
             let mut budget = cursor.limits.array_elements;
@@ -223,25 +170,14 @@ fn read_value<R: Read + Seek>(
     }
 }
 
-fn read_value_type<R: Read + Seek>(
-    cursor: &mut Cursor<'_, R>,
-    what: &str,
-) -> Result<GgufValueType, GgufError> {
+fn read_value_type<R: Read + Seek>(cursor: &mut Cursor<'_, R>, what: &str) -> Result<GgufValueType, GgufError> {
     let offset = cursor.position();
     let found = cursor.u32(what)?;
-    GgufValueType::from_number(found).ok_or_else(|| GgufError::UnknownValueType {
-        what: what.to_owned(),
-        offset,
-        found,
-    })
+    GgufValueType::from_number(found).ok_or_else(|| GgufError::UnknownValueType { what: what.to_owned(), offset, found })
 }
 
 /// Reads a value of a type with a fixed size.
-fn read_scalar<R: Read + Seek>(
-    cursor: &mut Cursor<'_, R>,
-    what: &str,
-    value_type: GgufValueType,
-) -> Result<GgufValue, GgufError> {
+fn read_scalar<R: Read + Seek>(cursor: &mut Cursor<'_, R>, what: &str, value_type: GgufValueType) -> Result<GgufValue, GgufError> {
     let offset = cursor.position();
     Ok(match value_type {
         GgufValueType::U8 => GgufValue::U8(u8::from_le_bytes(cursor.array(what)?)),
@@ -254,45 +190,25 @@ fn read_scalar<R: Read + Seek>(
         GgufValueType::U64 => GgufValue::U64(u64::from_le_bytes(cursor.array(what)?)),
         GgufValueType::I64 => GgufValue::I64(i64::from_le_bytes(cursor.array(what)?)),
         GgufValueType::F64 => GgufValue::F64(f64::from_le_bytes(cursor.array(what)?)),
-        GgufValueType::Bool | GgufValueType::String | GgufValueType::Array => {
-            match cursor.array(what)? {
-                [0] => GgufValue::Bool(false),
-                [1] => GgufValue::Bool(true),
-                [found] => {
-                    return Err(GgufError::BadBool {
-                        what: what.to_owned(),
-                        offset,
-                        found,
-                    });
-                }
+        GgufValueType::Bool | GgufValueType::String | GgufValueType::Array => match cursor.array(what)? {
+            [0] => GgufValue::Bool(false),
+            [1] => GgufValue::Bool(true),
+            [found] => {
+                return Err(GgufError::BadBool { what: what.to_owned(), offset, found });
             }
-        }
+        },
     })
 }
 
 /// Reads an array's type and length, and keeps its items only when they are few numbers.
-fn read_array<R: Read + Seek>(
-    cursor: &mut Cursor<'_, R>,
-    what: &str,
-    depth: u32,
-    budget: &mut u64,
-) -> Result<GgufArray, GgufError> {
+fn read_array<R: Read + Seek>(cursor: &mut Cursor<'_, R>, what: &str, depth: u32, budget: &mut u64) -> Result<GgufArray, GgufError> {
     let limits = cursor.limits;
-    check_limit(
-        what,
-        cursor.position(),
-        depth.into(),
-        "levels of arrays",
-        limits.nesting.into(),
-    )?;
+    check_limit(what, cursor.position(), depth.into(), "levels of arrays", limits.nesting.into())?;
     let element_type = read_value_type(cursor, what)?;
     let offset = cursor.position();
     let length = cursor.u64(what)?;
     cursor.check_claim(what, offset, length, element_type.least_bytes())?;
-    let counted = limits
-        .array_elements
-        .saturating_sub(*budget)
-        .saturating_add(length);
+    let counted = limits.array_elements.saturating_sub(*budget).saturating_add(length);
     check_limit(what, offset, counted, "elements", limits.array_elements)?;
     *budget = budget.saturating_sub(length);
 
@@ -312,11 +228,8 @@ fn read_array<R: Read + Seek>(
         return Ok(GgufArray::skipped(element_type, length));
     }
     cursor.keep(what, length.saturating_mul(size_of::<GgufValue>() as u64))?;
-    let items = (0..length)
-        .map(|_| read_scalar(cursor, what, element_type))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(GgufArray::try_new(element_type, items)
-        .unwrap_or_else(|| GgufArray::skipped(element_type, length)))
+    let items = (0..length).map(|_| read_scalar(cursor, what, element_type)).collect::<Result<Vec<_>, _>>()?;
+    Ok(GgufArray::try_new(element_type, items).unwrap_or_else(|| GgufArray::skipped(element_type, length)))
 }
 
 fn alignment_of(metadata: &BTreeMap<String, GgufValue>) -> Result<u32, GgufError> {
@@ -326,51 +239,28 @@ fn alignment_of(metadata: &BTreeMap<String, GgufValue>) -> Result<u32, GgufError
             8..=0x0100_0000 if found.is_power_of_two() => Ok(*found),
             _ => Err(GgufError::BadAlignment { found: *found }),
         },
-        Some(other) => Err(GgufError::WrongType {
-            key: ALIGNMENT_KEY,
-            expected: GgufValueType::U32,
-            found: other.value_type(),
-        }),
+        Some(other) => Err(GgufError::WrongType { key: ALIGNMENT_KEY, expected: GgufValueType::U32, found: other.value_type() }),
     }
 }
 
-fn read_tensors<R: Read + Seek>(
-    cursor: &mut Cursor<'_, R>,
-    count: u64,
-) -> Result<Vec<TensorEntry>, GgufError> {
+fn read_tensors<R: Read + Seek>(cursor: &mut Cursor<'_, R>, count: u64) -> Result<Vec<TensorEntry>, GgufError> {
     let mut entries: Vec<TensorEntry> = Vec::new();
     let mut names = HashSet::new();
     for index in 0..count {
         let start = cursor.position();
         let name = cursor.name(&format!("the name of tensor {}", index + 1))?;
         if !names.insert(name.clone()) {
-            return Err(GgufError::DuplicateTensor {
-                tensor: shown(&name),
-                offset: start,
-            });
+            return Err(GgufError::DuplicateTensor { tensor: shown(&name), offset: start });
         }
         let what = format!("tensor {}", shown(&name));
         cursor.keep(&what, size_of::<GgufTensor>() as u64)?;
         let offset = cursor.position();
         let dimensions = cursor.u32(&what)?;
-        check_limit(
-            &what,
-            offset,
-            dimensions.into(),
-            "dimensions",
-            cursor.limits.dimensions.into(),
-        )?;
-        let shape = (0..dimensions)
-            .map(|_| cursor.u64(&what))
-            .collect::<Result<Vec<_>, _>>()?;
+        check_limit(&what, offset, dimensions.into(), "dimensions", cursor.limits.dimensions.into())?;
+        let shape = (0..dimensions).map(|_| cursor.u64(&what)).collect::<Result<Vec<_>, _>>()?;
         let type_number = cursor.u32(&what)?;
         let offset = cursor.u64(&what)?;
-        entries.push(TensorEntry {
-            name,
-            shape,
-            type_number,
-            offset,
-        });
+        entries.push(TensorEntry { name, shape, type_number, offset });
     }
     Ok(entries)
 }

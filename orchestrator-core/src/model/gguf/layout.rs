@@ -30,10 +30,7 @@ pub(super) fn place_tensors(
     place: Place,
     unknown_types: UnknownTensorTypes,
 ) -> Result<Vec<GgufTensor>, GgufError> {
-    let mut tensors = entries
-        .into_iter()
-        .map(|entry| size_tensor(entry, place, unknown_types))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut tensors = entries.into_iter().map(|entry| size_tensor(entry, place, unknown_types)).collect::<Result<Vec<_>, _>>()?;
     check_end(&tensors, place)?;
 
     let mut order: Vec<usize> = (0..tensors.len()).collect();
@@ -55,23 +52,11 @@ pub(super) fn place_tensors(
     Ok(tensors)
 }
 
-fn size_tensor(
-    entry: TensorEntry,
-    place: Place,
-    unknown_types: UnknownTensorTypes,
-) -> Result<GgufTensor, GgufError> {
-    let TensorEntry {
-        name,
-        shape,
-        type_number,
-        offset,
-    } = entry;
+fn size_tensor(entry: TensorEntry, place: Place, unknown_types: UnknownTensorTypes) -> Result<GgufTensor, GgufError> {
+    let TensorEntry { name, shape, type_number, offset } = entry;
     let tensor_type = GgufTensorType::from_number(type_number);
     if tensor_type.name().is_none() && unknown_types == UnknownTensorTypes::Refuse {
-        return Err(GgufError::UnknownTensorType {
-            tensor: shown(&name),
-            found: type_number,
-        });
+        return Err(GgufError::UnknownTensorType { tensor: shown(&name), found: type_number });
     }
     let bad_shape = |shape: &[u64], problem| GgufError::BadShape {
         tensor: shown(&name),
@@ -79,52 +64,27 @@ fn size_tensor(
         tensor_type: tensor_type.to_string(),
         problem,
     };
-    let product = shape
-        .iter()
-        .try_fold(1_u64, |product, dimension| product.checked_mul(*dimension));
+    let product = shape.iter().try_fold(1_u64, |product, dimension| product.checked_mul(*dimension));
     // The engines count in signed numbers.
-    if product
-        .and_then(|product| i64::try_from(product).ok())
-        .is_none()
-    {
+    if product.and_then(|product| i64::try_from(product).ok()).is_none() {
         return Err(bad_shape(&shape, "the product is too large"));
     }
     let bytes = match tensor_type.block_numbers() {
         None => 0,
         Some(block) if shape.first().copied().unwrap_or(1) % block != 0 => {
-            return Err(bad_shape(
-                &shape,
-                "the first dimension is not a whole number of blocks",
-            ));
+            return Err(bad_shape(&shape, "the first dimension is not a whole number of blocks"));
         }
-        Some(_) => tensor_type
-            .bytes_of(&shape)
-            .ok_or_else(|| bad_shape(&shape, "the size is too large"))?,
+        Some(_) => tensor_type.bytes_of(&shape).ok_or_else(|| bad_shape(&shape, "the size is too large"))?,
     };
     if offset % u64::from(place.alignment) != 0 {
-        return Err(GgufError::Misaligned {
-            tensor: shown(&name),
-            offset,
-            alignment: place.alignment,
-        });
+        return Err(GgufError::Misaligned { tensor: shown(&name), offset, alignment: place.alignment });
     }
-    Ok(GgufTensor {
-        name,
-        tensor_type,
-        shape,
-        offset,
-        bytes,
-    })
+    Ok(GgufTensor { name, tensor_type, shape, offset, bytes })
 }
 
 /// Checks that the tensor that ends last ends inside the file.
 fn check_end(tensors: &[GgufTensor], place: Place) -> Result<(), GgufError> {
-    let end = |tensor: &GgufTensor| {
-        place
-            .data_offset
-            .saturating_add(tensor.offset)
-            .saturating_add(tensor.bytes)
-    };
+    let end = |tensor: &GgufTensor| place.data_offset.saturating_add(tensor.offset).saturating_add(tensor.bytes);
     let Some(last) = tensors.iter().max_by_key(|tensor| end(tensor)) else {
         return Ok(());
     };
@@ -132,10 +92,5 @@ fn check_end(tensors: &[GgufTensor], place: Place) -> Result<(), GgufError> {
     if needed <= file_bytes {
         return Ok(());
     }
-    Err(GgufError::DataCutOff {
-        tensor: shown(&last.name),
-        needed,
-        file_bytes,
-        missing: needed - file_bytes,
-    })
+    Err(GgufError::DataCutOff { tensor: shown(&last.name), needed, file_bytes, missing: needed - file_bytes })
 }

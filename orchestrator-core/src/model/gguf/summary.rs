@@ -114,9 +114,7 @@ impl GgufHeader {
         const GUESSED: u64 = 1024;
         let stated = self.file_type().map(|number| number & !GUESSED);
         let named = stated.and_then(|number| FILE_TYPES.iter().find(|(row, _)| *row == number));
-        named
-            .map(|(_, name)| *name)
-            .or_else(|| self.dominant_type().and_then(GgufTensorType::name))
+        named.map(|(_, name)| *name).or_else(|| self.dominant_type().and_then(GgufTensorType::name))
     }
 
     /// Returns the context length the model was trained for, in tokens.
@@ -146,36 +144,31 @@ impl GgufHeader {
     /// Returns the number of key and value heads: without a key of its own, that of the attention heads.
     #[must_use]
     pub fn head_count_kv(&self) -> Option<GgufPerLayer> {
-        self.per_layer("attention.head_count_kv")
-            .or_else(|| self.head_count())
+        self.per_layer("attention.head_count_kv").or_else(|| self.head_count())
     }
 
     /// Returns the length of a key of one head: without a key of its own, the embedding divided among the heads.
     #[must_use]
     pub fn key_length(&self) -> Option<u64> {
-        self.count("attention.key_length")
-            .or_else(|| self.embedding_per_head())
+        self.count("attention.key_length").or_else(|| self.embedding_per_head())
     }
 
     /// Returns the length of a value of one head: without a key of its own, the embedding divided among the heads.
     #[must_use]
     pub fn value_length(&self) -> Option<u64> {
-        self.count("attention.value_length")
-            .or_else(|| self.embedding_per_head())
+        self.count("attention.value_length").or_else(|| self.embedding_per_head())
     }
 
     /// Returns the window of layers that do not attend to the whole context, in tokens.
     #[must_use]
     pub fn sliding_window(&self) -> Option<u64> {
-        self.count("attention.sliding_window")
-            .filter(|window| *window > 0)
+        self.count("attention.sliding_window").filter(|window| *window > 0)
     }
 
     /// Says whether the file carries a chat template.
     #[must_use]
     pub fn has_chat_template(&self) -> bool {
-        self.text("tokenizer.chat_template")
-            .is_some_and(|template| !template.is_empty())
+        self.text("tokenizer.chat_template").is_some_and(|template| !template.is_empty())
     }
 
     /// Returns the kind of tokenizer, such as `gpt2` or `llama`.
@@ -187,37 +180,26 @@ impl GgufHeader {
     /// Returns the number of tokens in the vocabulary.
     #[must_use]
     pub fn vocabulary_length(&self) -> Option<u64> {
-        let tokens = self
-            .get("tokenizer.ggml.tokens")
-            .and_then(GgufValue::as_array);
-        tokens
-            .map(super::GgufArray::len)
-            .or_else(|| self.count("vocab_size"))
+        let tokens = self.get("tokenizer.ggml.tokens").and_then(GgufValue::as_array);
+        tokens.map(super::GgufArray::len).or_else(|| self.count("vocab_size"))
     }
 
     /// Returns the number of parameters in this file's tensors.
     #[must_use]
     pub fn parameter_count(&self) -> u64 {
-        self.tensors
-            .iter()
-            .fold(0, |sum, tensor| sum.saturating_add(tensor.parameters()))
+        self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.parameters()))
     }
 
     /// Returns the bytes of this file's tensors, without padding.
     #[must_use]
     pub fn weights_bytes(&self) -> u64 {
-        self.tensors
-            .iter()
-            .fold(0, |sum, tensor| sum.saturating_add(tensor.bytes))
+        self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.bytes))
     }
 
     /// Returns which part of a model this file is; `None` when it is the whole model.
     #[must_use]
     pub fn split(&self) -> Option<GgufSplit> {
-        let count = self
-            .get("split.count")
-            .and_then(GgufValue::as_u64)
-            .filter(|count| *count > 1)?;
+        let count = self.get("split.count").and_then(GgufValue::as_u64).filter(|count| *count > 1)?;
         let number = self.get("split.no").and_then(GgufValue::as_u64)?;
         Some(GgufSplit { number, count })
     }
@@ -239,26 +221,18 @@ impl GgufHeader {
         let value = self.of_architecture(key)?;
         match value.as_array() {
             None => value.as_u64().map(GgufPerLayer::Uniform),
-            Some(list) => list
-                .items()?
-                .iter()
-                .map(GgufValue::as_u64)
-                .collect::<Option<_>>()
-                .map(GgufPerLayer::Listed),
+            Some(list) => list.items()?.iter().map(GgufValue::as_u64).collect::<Option<_>>().map(GgufPerLayer::Listed),
         }
     }
 
     fn embedding_per_head(&self) -> Option<u64> {
-        self.embedding_length()?
-            .checked_div(self.head_count()?.max())
+        self.embedding_length()?.checked_div(self.head_count()?.max())
     }
 
     fn dominant_type(&self) -> Option<GgufTensorType> {
         let mut bytes_by_type: BTreeMap<u32, u64> = BTreeMap::new();
         for tensor in &self.tensors {
-            let bytes = bytes_by_type
-                .entry(tensor.tensor_type.number())
-                .or_default();
+            let bytes = bytes_by_type.entry(tensor.tensor_type.number()).or_default();
             *bytes = bytes.saturating_add(tensor.bytes);
         }
         let (number, _) = bytes_by_type.into_iter().max_by_key(|(_, bytes)| *bytes)?;

@@ -112,10 +112,7 @@ impl GgufTensorType {
             return None;
         }
         let row_bytes = (contiguous / row.2).checked_mul(row.3)?;
-        shape
-            .iter()
-            .skip(1)
-            .try_fold(row_bytes, |bytes, dimension| bytes.checked_mul(*dimension))
+        shape.iter().skip(1).try_fold(row_bytes, |bytes, dimension| bytes.checked_mul(*dimension))
     }
 
     fn row(self) -> Option<&'static TypeRow> {

@@ -256,19 +256,12 @@ impl GgufArray {
     #[must_use]
     pub fn try_new(element_type: GgufValueType, items: Vec<GgufValue>) -> Option<Self> {
         let fits = items.iter().all(|item| item.value_type() == element_type);
-        fits.then_some(Self {
-            element_type,
-            length: items.len() as u64,
-            items: Some(items),
-        })
+        fits.then_some(Self { element_type, length: items.len() as u64, items: Some(items) })
     }
 
     /// Makes a list of texts.
     pub fn of_strings<T: Into<String>>(items: impl IntoIterator<Item = T>) -> Self {
-        Self::of(
-            GgufValueType::String,
-            items.into_iter().map(|item| GgufValue::String(item.into())),
-        )
+        Self::of(GgufValueType::String, items.into_iter().map(|item| GgufValue::String(item.into())))
     }
 
     /// Makes a list of signed 32-bit integers.
@@ -283,20 +276,12 @@ impl GgufArray {
 
     /// Makes a list that was walked over and not kept.
     pub(crate) fn skipped(element_type: GgufValueType, length: u64) -> Self {
-        Self {
-            element_type,
-            length,
-            items: None,
-        }
+        Self { element_type, length, items: None }
     }
 
     fn of(element_type: GgufValueType, items: impl Iterator<Item = GgufValue>) -> Self {
         let items: Vec<GgufValue> = items.collect();
-        Self {
-            element_type,
-            length: items.len() as u64,
-            items: Some(items),
-        }
+        Self { element_type, length: items.len() as u64, items: Some(items) }
     }
 
     /// Returns the type of every element.

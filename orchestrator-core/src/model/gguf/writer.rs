@@ -27,13 +27,7 @@ struct PlannedTensor {
 
 impl Default for GgufWriter {
     fn default() -> Self {
-        Self {
-            version: 3,
-            alignment: DEFAULT_ALIGNMENT,
-            entries: Vec::new(),
-            tensors: Vec::new(),
-            data_bytes: 0,
-        }
+        Self { version: 3, alignment: DEFAULT_ALIGNMENT, entries: Vec::new(), tensors: Vec::new(), data_bytes: 0 }
     }
 }
 
@@ -71,31 +65,14 @@ impl GgufWriter {
     }
 
     /// Adds a tensor; its bytes follow in the order of these calls. Dimensions are given with the contiguous one first.
-    pub fn tensor(
-        &mut self,
-        name: &str,
-        tensor_type: GgufTensorType,
-        shape: &[u64],
-    ) -> io::Result<()> {
+    pub fn tensor(&mut self, name: &str, tensor_type: GgufTensorType, shape: &[u64]) -> io::Result<()> {
         let bytes = tensor_type.bytes_of(shape);
-        let bytes = bytes.ok_or_else(|| {
-            refused(format!(
-                "tensor `{name}`: {tensor_type} cannot hold {shape:?}"
-            ))
-        })?;
+        let bytes = bytes.ok_or_else(|| refused(format!("tensor `{name}`: {tensor_type} cannot hold {shape:?}")))?;
         let too_large = || refused(format!("tensor `{name}`: the file would be too large"));
         let offset = self.data_bytes;
-        self.data_bytes = offset
-            .checked_add(bytes)
-            .and_then(|end| end.checked_next_multiple_of(self.alignment.into()))
-            .ok_or_else(too_large)?;
-        self.tensors.push(PlannedTensor {
-            name: name.to_owned(),
-            tensor_type,
-            shape: shape.to_vec(),
-            offset,
-            bytes,
-        });
+        self.data_bytes =
+            offset.checked_add(bytes).and_then(|end| end.checked_next_multiple_of(self.alignment.into())).ok_or_else(too_large)?;
+        self.tensors.push(PlannedTensor { name: name.to_owned(), tensor_type, shape: shape.to_vec(), offset, bytes });
         Ok(())
     }
 
@@ -114,13 +91,9 @@ impl GgufWriter {
         for tensor in &self.tensors {
             put_string(&mut header, &tensor.name);
             let dimensions = u32::try_from(tensor.shape.len());
-            let dimensions = dimensions
-                .map_err(|_| refused(format!("tensor `{}`: too many dimensions", tensor.name)))?;
+            let dimensions = dimensions.map_err(|_| refused(format!("tensor `{}`: too many dimensions", tensor.name)))?;
             header.extend(dimensions.to_le_bytes());
-            tensor
-                .shape
-                .iter()
-                .for_each(|dimension| header.extend(dimension.to_le_bytes()));
+            tensor.shape.iter().for_each(|dimension| header.extend(dimension.to_le_bytes()));
             header.extend(tensor.tensor_type.number().to_le_bytes());
             header.extend(tensor.offset.to_le_bytes());
         }
@@ -137,11 +110,7 @@ impl GgufWriter {
     /// Writes the header to `output`, which then takes the tensors' bytes.
     pub fn write_header<W: Write>(self, mut output: W) -> io::Result<GgufDataWriter<W>> {
         output.write_all(&self.header_bytes()?)?;
-        Ok(GgufDataWriter {
-            output,
-            alignment: self.alignment,
-            pending: self.tensors.into_iter(),
-        })
+        Ok(GgufDataWriter { output, alignment: self.alignment, pending: self.tensors.into_iter() })
     }
 }
 
@@ -156,23 +125,14 @@ pub struct GgufDataWriter<W> {
 impl<W: Write> GgufDataWriter<W> {
     /// Writes the bytes of the next tensor; refuses a wrong number of bytes.
     pub fn write_tensor(&mut self, data: &[u8]) -> io::Result<()> {
-        let tensor = self
-            .pending
-            .next()
-            .ok_or_else(|| refused("all tensors are written".to_owned()))?;
+        let tensor = self.pending.next().ok_or_else(|| refused("all tensors are written".to_owned()))?;
         let given = data.len() as u64;
         if given != tensor.bytes {
-            return Err(refused(format!(
-                "tensor `{}` takes {} bytes; got {given}",
-                tensor.name, tensor.bytes
-            )));
+            return Err(refused(format!("tensor `{}` takes {} bytes; got {given}", tensor.name, tensor.bytes)));
         }
         self.output.write_all(data)?;
         let padding = given.next_multiple_of(self.alignment.into()) - given;
-        io::copy(
-            &mut io::Read::take(io::repeat(0), padding),
-            &mut self.output,
-        )?;
+        io::copy(&mut io::Read::take(io::repeat(0), padding), &mut self.output)?;
         Ok(())
     }
 
@@ -213,12 +173,8 @@ fn put_value(output: &mut Vec<u8>, key: &str, value: &GgufValue) -> io::Result<(
             let element_type: GgufValueType = array.element_type();
             output.extend(element_type.number().to_le_bytes());
             output.extend(array.len().to_le_bytes());
-            let items = array
-                .items()
-                .ok_or_else(|| refused(format!("`{key}` is a list without its items")))?;
-            items
-                .iter()
-                .try_for_each(|item| put_value(output, key, item))?;
+            let items = array.items().ok_or_else(|| refused(format!("`{key}` is a list without its items")))?;
+            items.iter().try_for_each(|item| put_value(output, key, item))?;
         }
     }
     Ok(())
