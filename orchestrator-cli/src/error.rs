@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
+use orchestrator_core::config::ConfigError;
 use orchestrator_core::model::ModelReferenceError;
 use orchestrator_core::{ErrorCode, Problem};
 use orchestrator_server::ClientError;
@@ -67,6 +68,12 @@ impl From<ClientError> for CommandError {
 
 impl From<HomeError> for CommandError {
     fn from(error: HomeError) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
         Problem::from(error).into()
     }
 }

@@ -3,6 +3,7 @@
 //! The only crate that prints, or reads arguments, environment variables or the home directory.
 
 mod args;
+mod chat;
 mod commands;
 mod context;
 mod daemon_process;
@@ -10,6 +11,7 @@ mod env_vars;
 mod error;
 mod exit_code;
 mod home;
+mod instance_for_model;
 mod interrupt;
 mod logging;
 mod model_argument;

@@ -100,6 +100,13 @@ impl Output {
         }
     }
 
+    /// Writes a part of a line to standard error, for those who watch a terminal.
+    pub fn aside_text(self, text: &str) {
+        if self.can_redraw() {
+            write_error_stream(text);
+        }
+    }
+
     /// Shows a problem that does not end the command.
     pub fn problem(self, problem: &Problem) {
         write_error_stream(&match self.error_format() {

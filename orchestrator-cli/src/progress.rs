@@ -29,6 +29,11 @@ impl Steps {
         }
     }
 
+    /// Shows a step that showed itself while it ran.
+    pub fn tick(output: Output, result: &str, elapsed: Duration) {
+        output.note(&finished_line(&"✓".green().to_string(), result, elapsed));
+    }
+
     /// Begins a step and names it.
     #[must_use]
     pub fn begin(&self, title: impl Into<String>) -> Step {
@@ -82,8 +87,7 @@ impl Step {
     }
 
     fn finish(mut self, mark: &str, result: &str) {
-        let time = format::elapsed(self.began.elapsed());
-        let line = format!("{mark} {}  {}", format::printable(result), time.dimmed());
+        let line = finished_line(mark, result, self.began.elapsed());
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -97,6 +101,10 @@ impl Drop for Step {
             bar.finish_and_clear();
         }
     }
+}
+
+fn finished_line(mark: &str, result: &str, elapsed: Duration) -> String {
+    format!("{mark} {}  {}", format::printable(result), format::elapsed(elapsed).dimmed())
 }
 
 /// Writes how much of a job is done: `42 %`, or `3.1 MB` when the whole is not known.

@@ -30,7 +30,7 @@ pub async fn run(context: &Context, arguments: &KeyArguments) -> Result<(), Comm
 }
 
 /// Builds an environment unless it is there. When a signal comes the building is cancelled, and nothing half stays.
-pub async fn create(client: &Client, key: &EnvKey, step: &mut Step) -> Result<Operation, CommandError> {
+async fn create(client: &Client, key: &EnvKey, step: &mut Step) -> Result<Operation, CommandError> {
     let begun = client.create_environment(key).await?;
     let id = begun.id;
     tidying_up(follow(client, begun, step), async || {
@@ -44,7 +44,8 @@ pub async fn create(client: &Client, key: &EnvKey, step: &mut Step) -> Result<Op
     .await
 }
 
-async fn follow(client: &Client, begun: Operation, step: &mut Step) -> Result<Operation, CommandError> {
+/// Shows how a building goes on, until its end.
+pub async fn follow(client: &Client, begun: Operation, step: &mut Step) -> Result<Operation, CommandError> {
     let mut changes = client.follow_operation(begun.id).await?;
     let mut operation = begun;
     while !operation.status.is_final() {
