@@ -2,9 +2,12 @@
 //!
 //! A method returns when what it was given is on disk. Nothing on the path of a request calls one.
 
-use std::path::PathBuf;
-
+mod migrations;
 pub mod sqlite;
+
+pub use sqlite::{OpenOutcome, SqliteStore};
+
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 

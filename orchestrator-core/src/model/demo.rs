@@ -120,7 +120,7 @@ impl DemoPrecision {
 pub enum DemoReplies {
     /// After some dozens of words, as a rule.
     Short,
-    /// Never: the request's own limit ends it.
+    /// Never: the request's own limit ends it. Answers in JSON and tool calls do end.
     Endless,
 }
 

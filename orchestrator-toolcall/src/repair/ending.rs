@@ -10,10 +10,7 @@ impl Reader<'_> {
     /// Adds the closers that were forgotten, if generation ended normally.
     fn close_all(&mut self) -> Result<Next, ParseError> {
         if !self.ended_normally() {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Container,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Container });
         }
         let mut next = Next::Done;
         while self.is_open() {
@@ -28,10 +25,7 @@ impl Reader<'_> {
     pub(super) fn ended_after_value(&mut self) -> Result<Next, ParseError> {
         let touches_end = self.token_end == self.bytes.len();
         if touches_end && self.last_byte().is_ascii_digit() {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Number,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Number });
         }
         self.close_all()
     }
@@ -46,9 +40,7 @@ impl Reader<'_> {
             return Err(unexpected);
         }
         let rest = &self.text[self.at..];
-        let marker = ["```", "~~~", "</", "<|"]
-            .into_iter()
-            .find(|marker| rest.starts_with(marker));
+        let marker = ["```", "~~~", "</", "<|"].into_iter().find(|marker| rest.starts_with(marker));
         if let Some(marker) = marker {
             let next = self.close_all();
             self.log(EditKind::Fence, self.at, self.at + marker.len());
@@ -56,25 +48,15 @@ impl Reader<'_> {
         }
         let is_prose = rest.starts_with(begins_word)
             && !self.is_word_with_colon()
-            && !rest
-                .bytes()
-                .any(|byte| matches!(byte, b'{' | b'}' | b'[' | b']' | b'"'));
-        if is_prose {
-            self.close_all()
-        } else {
-            Err(unexpected)
-        }
+            && !rest.bytes().any(|byte| matches!(byte, b'{' | b'}' | b'[' | b']' | b'"'));
+        if is_prose { self.close_all() } else { Err(unexpected) }
     }
 
     /// Looks past the complete value and returns where it ends.
     pub(super) fn end_of_value(&mut self) -> Result<usize, ParseError> {
         if !self.is_tolerant() {
             self.skip_space()?;
-            return if self.at == self.bytes.len() {
-                Ok(self.at)
-            } else {
-                Err(self.unexpected("the end of the text"))
-            };
+            return if self.at == self.bytes.len() { Ok(self.at) } else { Err(self.unexpected("the end of the text")) };
         }
         let mut end = self.token_end;
         loop {
@@ -101,9 +83,7 @@ impl Reader<'_> {
     }
 
     fn last_byte(&self) -> u8 {
-        self.token_end
-            .checked_sub(1)
-            .map_or(0, |last| self.bytes[last])
+        self.token_end.checked_sub(1).map_or(0, |last| self.bytes[last])
     }
 }
 
@@ -112,17 +92,11 @@ const fn is_space(character: char) -> bool {
 }
 
 fn begins_key(text: &str) -> bool {
-    text.starts_with(begins_word)
-        && text
-            .trim_start_matches(is_word)
-            .trim_start_matches(is_space)
-            .starts_with(':')
+    text.starts_with(begins_word) && text.trim_start_matches(is_word).trim_start_matches(is_space).starts_with(':')
 }
 
 /// Says whether what follows a comma after a complete value looks like more of the same data.
 fn begins_member(text: &str) -> bool {
     let text = text.trim_start_matches(is_space);
-    text.starts_with(['{', '}', '[', ']', '"', '\'', '“', '-'])
-        || text.starts_with(|c: char| c.is_ascii_digit())
-        || begins_key(text)
+    text.starts_with(['{', '}', '[', ']', '"', '\'', '“', '-']) || text.starts_with(|c: char| c.is_ascii_digit()) || begins_key(text)
 }

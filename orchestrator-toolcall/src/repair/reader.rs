@@ -93,11 +93,7 @@ impl<'a> Reader<'a> {
             Ok((value, end)) => {
                 // A string in odd quotes is logged after the space that follows it.
                 self.edits.sort_by_key(|edit| edit.start);
-                Ok(Reading {
-                    value,
-                    end,
-                    edits: self.edits,
-                })
+                Ok(Reading { value, end, edits: self.edits })
             }
             Err(error) => Err(Failure {
                 error,
@@ -107,16 +103,11 @@ impl<'a> Reader<'a> {
                 like_envelope: self.like_envelope,
             }),
         };
-        Attempt {
-            result,
-            mismatched_at: self.mismatched_at,
-        }
+        Attempt { result, mismatched_at: self.mismatched_at }
     }
 
     fn run(&mut self) -> Result<(Value, usize), ParseError> {
-        let mut next = Next::Value {
-            after: Before::Start,
-        };
+        let mut next = Next::Value { after: Before::Start };
         while next != Next::Done {
             self.skip_space()?;
             next = match next {
@@ -130,10 +121,7 @@ impl<'a> Reader<'a> {
         let end = self.end_of_value()?;
         match self.root.take() {
             Some(value) => Ok((value, end)),
-            None => Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Nothing,
-            }),
+            None => Err(ParseError::CutOff { offset: self.at, inside: CutOff::Nothing }),
         }
     }
 
@@ -154,10 +142,7 @@ impl<'a> Reader<'a> {
             }
             b'-' | b'0'..=b'9' => self.number()?,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.literal()?,
-            _ => match self
-                .peek_char()
-                .filter(|c| self.is_tolerant() && opens_string(*c))
-            {
+            _ => match self.peek_char().filter(|c| self.is_tolerant() && opens_string(*c)) {
                 Some(open) => {
                     let text = self.other_quoted(open, Role::Value)?;
                     // The cursor is past the space that follows; nothing but a comma or closer can come.
@@ -176,18 +161,12 @@ impl<'a> Reader<'a> {
             Before::Colon => CutOff::Key,
             Before::Opener | Before::Comma(_) | Before::Nothing => CutOff::Container,
         };
-        ParseError::CutOff {
-            offset: self.at,
-            inside,
-        }
+        ParseError::CutOff { offset: self.at, inside }
     }
 
     fn literal(&mut self) -> Result<Value, ParseError> {
         let start = self.at;
-        while self
-            .peek()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             self.at += 1;
         }
         let word = &self.text[start..self.at];
@@ -199,16 +178,10 @@ impl<'a> Reader<'a> {
             "False" if self.is_tolerant() => Value::Bool(false),
             "None" if self.is_tolerant() => Value::Null,
             _ if self.at >= self.bytes.len() => {
-                return Err(ParseError::CutOff {
-                    offset: self.at,
-                    inside: CutOff::Literal,
-                });
+                return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Literal });
             }
             _ => {
-                return Err(ParseError::Unexpected {
-                    offset: start,
-                    expected: "a value; text stands in double quotes",
-                });
+                return Err(ParseError::Unexpected { offset: start, expected: "a value; text stands in double quotes" });
             }
         };
         self.log(EditKind::PythonLiteral, start, self.at);
@@ -217,23 +190,13 @@ impl<'a> Reader<'a> {
 
     fn key(&mut self, after: Before) -> Result<Next, ParseError> {
         let Some(byte) = self.peek() else {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Container,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Container });
         };
         let key_at = self.at;
         let (key, quoting) = match byte {
             b'"' => {
                 let key = self.double_quoted(Role::Key)?;
-                (
-                    key,
-                    if after == Before::Nothing {
-                        Quoting::Unproven
-                    } else {
-                        Quoting::Double
-                    },
-                )
+                (key, if after == Before::Nothing { Quoting::Unproven } else { Quoting::Double })
             }
             b'}' if after == Before::Opener => return self.close(byte),
             b'}' if self.is_tolerant() => {
@@ -244,9 +207,7 @@ impl<'a> Reader<'a> {
                 return Err(self.unexpected("a key"));
             }
             _ => match self.peek_char().filter(|_| self.is_tolerant()) {
-                Some(open) if opens_string(open) => {
-                    (self.other_quoted(open, Role::Key)?, Quoting::Other)
-                }
+                Some(open) if opens_string(open) => (self.other_quoted(open, Role::Key)?, Quoting::Other),
                 Some(first) if begins_word(first) => (self.unquoted_key()?, Quoting::Other),
                 _ => return Err(self.unexpected("a key in double quotes")),
             },
@@ -254,12 +215,7 @@ impl<'a> Reader<'a> {
         if self.stack.len() == 1 && matches!(key.as_str(), "v" | "type" | "calls") {
             self.like_envelope = true;
         }
-        if let Some(Frame::Object {
-            key: slot,
-            key_at: slot_at,
-            ..
-        }) = self.stack.last_mut()
-        {
+        if let Some(Frame::Object { key: slot, key_at: slot_at, .. }) = self.stack.last_mut() {
             *slot = key;
             *slot_at = key_at;
         }
@@ -271,35 +227,22 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some(b':') => self.at += 1,
             None => {
-                return Err(ParseError::CutOff {
-                    offset: self.at,
-                    inside: CutOff::Key,
-                });
+                return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Key });
             }
             Some(_) if self.is_tolerant() && self.peek_char() == Some('：') => {
-                self.log(
-                    EditKind::WidePunctuation,
-                    self.at,
-                    self.at + '：'.len_utf8(),
-                );
+                self.log(EditKind::WidePunctuation, self.at, self.at + '：'.len_utf8());
                 self.at += '：'.len_utf8();
             }
-            Some(byte)
-                if self.is_tolerant() && quoting == Quoting::Double && self.begins_value(byte) =>
-            {
+            Some(byte) if self.is_tolerant() && quoting == Quoting::Double && self.begins_value(byte) => {
                 self.log(EditKind::MissingColon, self.token_end, self.token_end);
             }
             Some(_) if quoting == Quoting::Unproven => {
-                return Err(ParseError::GuessedQuotes {
-                    offset: self.token_end,
-                });
+                return Err(ParseError::GuessedQuotes { offset: self.token_end });
             }
             Some(_) => return Err(self.unexpected("a colon")),
         }
         self.has_member = true;
-        Ok(Next::Value {
-            after: Before::Colon,
-        })
+        Ok(Next::Value { after: Before::Colon })
     }
 
     fn after(&mut self) -> Result<Next, ParseError> {
@@ -327,10 +270,7 @@ impl<'a> Reader<'a> {
 
     /// Goes on without a comma, if what follows can be nothing but the next member.
     fn missing_comma(&mut self, byte: u8) -> Result<Next, ParseError> {
-        let last = self
-            .token_end
-            .checked_sub(1)
-            .map_or(0, |last| self.bytes[last]);
+        let last = self.token_end.checked_sub(1).map_or(0, |last| self.bytes[last]);
         let apart = self.at > self.token_end;
         // `"a "b" c"` is a string with inner quotes: what touches its quote may be part of it.
         let touches_quote = last == b'"' && !apart;
@@ -346,9 +286,7 @@ impl<'a> Reader<'a> {
             return Ok(self.next_in_container(Before::Nothing));
         }
         if touches_quote {
-            return Err(ParseError::GuessedQuotes {
-                offset: self.token_end,
-            });
+            return Err(ParseError::GuessedQuotes { offset: self.token_end });
         }
         self.end_without_closers()
     }
@@ -356,59 +294,34 @@ impl<'a> Reader<'a> {
     /// Says whether the cursor is at the first byte of a value.
     fn begins_value(&self, byte: u8) -> bool {
         matches!(byte, b'"' | b'{' | b'[' | b'-' | b'0'..=b'9')
-            || ["true", "false", "null", "True", "False", "None"]
-                .iter()
-                .any(|literal| {
-                    self.bytes[self.at..]
-                        .strip_prefix(literal.as_bytes())
-                        .is_some_and(|rest| {
-                            !rest
-                                .first()
-                                .is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
-                        })
-                })
+            || ["true", "false", "null", "True", "False", "None"].iter().any(|literal| {
+                self.bytes[self.at..]
+                    .strip_prefix(literal.as_bytes())
+                    .is_some_and(|rest| !rest.first().is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_'))
+            })
     }
 
     fn next_in_container(&self, after: Before) -> Next {
-        if self.in_array() {
-            Next::Value { after }
-        } else {
-            Next::Key { after }
-        }
+        if self.in_array() { Next::Value { after } } else { Next::Key { after } }
     }
 
     fn open(&mut self, byte: u8) -> Result<Next, ParseError> {
         if self.stack.len() >= self.limits.max_depth {
-            return Err(ParseError::TooDeep {
-                offset: self.at,
-                limit: self.limits.max_depth,
-            });
+            return Err(ParseError::TooDeep { offset: self.at, limit: self.limits.max_depth });
         }
         self.at += 1;
         self.token_end = self.at;
         if byte == b'{' {
-            self.stack.push(Frame::Object {
-                members: Map::new(),
-                key: String::new(),
-                key_at: self.at,
-            });
-            Ok(Next::Key {
-                after: Before::Opener,
-            })
+            self.stack.push(Frame::Object { members: Map::new(), key: String::new(), key_at: self.at });
+            Ok(Next::Key { after: Before::Opener })
         } else {
             self.stack.push(Frame::Array { items: Vec::new() });
-            Ok(Next::Value {
-                after: Before::Opener,
-            })
+            Ok(Next::Value { after: Before::Opener })
         }
     }
 
     fn close(&mut self, byte: u8) -> Result<Next, ParseError> {
-        if self
-            .stack
-            .last()
-            .is_some_and(|frame| frame.closer() == byte)
-        {
+        if self.stack.last().is_some_and(|frame| frame.closer() == byte) {
             self.at += 1;
             self.token_end = self.at;
             return self.pop();
@@ -442,11 +355,7 @@ impl<'a> Reader<'a> {
                 return Ok(Next::Done);
             }
             Some(Frame::Array { items }) => items.push(value),
-            Some(Frame::Object {
-                members,
-                key,
-                key_at,
-            }) => {
+            Some(Frame::Object { members, key, key_at }) => {
                 if members.insert(std::mem::take(key), value).is_some() {
                     return Err(ParseError::DuplicateKey { offset: *key_at });
                 }
@@ -477,13 +386,7 @@ impl<'a> Reader<'a> {
 
     /// Says whether what is missing at the end of the text was merely forgotten.
     pub(super) const fn ended_normally(&self) -> bool {
-        matches!(
-            self.mode,
-            Mode::Tolerant {
-                finish: Finish::Stop,
-                ..
-            }
-        )
+        matches!(self.mode, Mode::Tolerant { finish: Finish::Stop, .. })
     }
 
     pub(super) const fn is_open(&self) -> bool {
@@ -495,9 +398,6 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) const fn unexpected(&self, expected: &'static str) -> ParseError {
-        ParseError::Unexpected {
-            offset: self.at,
-            expected,
-        }
+        ParseError::Unexpected { offset: self.at, expected }
     }
 }

@@ -35,6 +35,8 @@ const READ_SCALE: f32 = 0.1;
 const IN_JSON_QUOTE: f32 = 7.0;
 /// What [`MAY_CALL`] adds to the score of the tag that opens a call: nothing else is said.
 const MAY_CALL_TAG: f32 = 45.0;
+/// What free text takes from the score of the end of the turn when it is to be endless, and [`IN_JSON`] gives back.
+const ENDLESS: f32 = 15.0;
 /// A bias that rules a token out, unless nothing else is allowed.
 const NEVER: f32 = -30.0;
 
@@ -57,6 +59,9 @@ pub(super) fn shape_row(role: Role, row: usize, numbers: &mut [f32], shape: Shap
             reserve(numbers, 0.0);
             set(numbers, CONSTANT, bias_of(kind, shape.replies) * scale);
             set(numbers, IN_JSON, scaled_if(TokenKind::Quote, IN_JSON_QUOTE));
+            if shape.replies == DemoReplies::Endless && kind == TokenKind::EndOfTurn {
+                set(numbers, IN_JSON, ENDLESS * scale);
+            }
             set(numbers, NEWLINE, scaled_if(TokenKind::EndOfTurn, NEVER));
             set(numbers, MAY_CALL, scaled_if(TokenKind::ToolCall, MAY_CALL_TAG));
         }
@@ -166,7 +171,7 @@ fn bias_of(kind: TokenKind, replies: DemoReplies) -> f32 {
         TokenKind::EndedWord => -1.2,
         TokenKind::EndOfTurn => match replies {
             DemoReplies::Short => 1.0,
-            DemoReplies::Endless => NEVER,
+            DemoReplies::Endless => 1.0 - ENDLESS,
         },
         TokenKind::OpenTag => -1.6,
         TokenKind::Quote | TokenKind::OpenBrace | TokenKind::Structure => -4.0,
