@@ -16,7 +16,9 @@ mod interrupt;
 mod logging;
 mod model_argument;
 mod output;
+mod programs;
 mod progress;
+mod provider_settings;
 mod usage;
 
 use std::process::ExitCode;
