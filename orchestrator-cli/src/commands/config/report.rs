@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use orchestrator_core::Problem;
-use orchestrator_core::config::lint::LintFinding;
+use orchestrator_core::config::lint::{LintFinding, Severity};
 use orchestrator_core::config::{ConfigError, ConfigFault, InstanceCatalog, load_daemon_config};
 use orchestrator_core::{InstanceName, Paths};
 use owo_colors::{OwoColorize as _, Style};
@@ -24,7 +24,7 @@ pub struct ConfigReport {
     pub problems: Vec<FileProblem>,
     /// What can be used and is probably not meant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<Vec<Advice>>,
+    pub findings: Option<Vec<LintFinding>>,
 }
 
 /// A file that was read.
@@ -47,16 +47,6 @@ pub struct FileProblem {
     pub faults: Vec<ConfigFault>,
     /// The same as every other error is told.
     pub problem: Problem,
-}
-
-/// What is probably not meant.
-#[derive(Debug, Serialize)]
-pub struct Advice {
-    /// The instance.
-    pub instance: InstanceName,
-    /// What, and what to do.
-    #[serde(flatten)]
-    pub finding: LintFinding,
 }
 
 impl ConfigReport {
@@ -95,8 +85,8 @@ impl ConfigReport {
         if !self.checked.is_empty() {
             context.output.text(&render(&self.checked, context.output.width()))?;
         }
-        for advice in self.advice.iter().flatten() {
-            context.output.text(&advice.render())?;
+        for finding in self.findings.iter().flatten() {
+            context.output.text(&render_finding(finding))?;
         }
         CommandError::from_all(self.problems.into_iter().map(|found| found.problem).collect())
     }
@@ -110,11 +100,15 @@ impl FileProblem {
     }
 }
 
-impl Advice {
-    fn render(&self) -> String {
-        let LintFinding { key, message, hint, .. } = &self.finding;
-        format!("\n{} {}: `{key}`: {message}\n  {} {hint}\n", "advice:".yellow().bold(), self.instance.bold(), "hint:".cyan())
-    }
+/// Writes what is probably not meant.
+fn render_finding(finding: &LintFinding) -> String {
+    let place = finding.at.map(|at| format!(":{at}")).unwrap_or_default();
+    let word = match finding.severity {
+        Severity::Warning => "warning:".yellow().bold().to_string(),
+        Severity::Advice => "advice:".cyan().bold().to_string(),
+    };
+    let LintFinding { file, key, message, hint, .. } = finding;
+    format!("\n{word} {}{place}: `{key}`: {message}\n\n{} {hint}\n", file.display(), "hint:".cyan().bold())
 }
 
 fn render(checked: &[CheckedFile], width: Option<usize>) -> String {

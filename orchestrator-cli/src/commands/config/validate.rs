@@ -42,7 +42,7 @@ fn of_file(path: &Path, paths: Option<&Paths>) -> Result<ConfigReport, CommandEr
         valid: error.is_none(),
         checked: vec![CheckedFile { file: path.to_path_buf(), instance, valid: error.is_none() }],
         problems: error.iter().map(FileProblem::new).collect(),
-        advice: None,
+        findings: None,
     })
 }
 

@@ -20,7 +20,7 @@ pub(super) fn checks(paths: &Paths, daemon: Option<&DaemonStatus>) -> Vec<Check>
     for spec in InstanceCatalog::scan(&paths.instances_dir()).specs() {
         let Some(port) = spec.server.port else { continue };
         let address = SocketAddr::new(spec.server.host, port.get());
-        if !is_free(address) {
+        if !is_usable(address) {
             let detail = format!("{port} of the instance {} is taken{}", spec.name, by_whom(address));
             checks.push(Check::warn("ports", detail, "a server of ours is found again by the daemon; for anything else, change `server.port`"));
         }
@@ -31,7 +31,7 @@ pub(super) fn checks(paths: &Paths, daemon: Option<&DaemonStatus>) -> Vec<Check>
 fn gateway(config: &GatewayConfig) -> Check {
     let port = config.port.unwrap_or(GatewayConfig::PREFERRED_PORT);
     let address = SocketAddr::new(config.host, port);
-    match (is_free(address), config.port) {
+    match (is_usable(address), config.port) {
         (true, _) => Check::ok("ports", format!("{address} is free for the daemon")),
         (false, Some(_)) => Check::fail(
             "ports",
@@ -41,6 +41,11 @@ fn gateway(config: &GatewayConfig) -> Check {
         ),
         (false, None) => Check::ok("ports", format!("{address} is taken{}; the daemon will use a free one", by_whom(address))),
     }
+}
+
+/// A port that cannot be asked about (no such address here, no right to it) is not free for us.
+fn is_usable(address: SocketAddr) -> bool {
+    is_free(address).unwrap_or(false)
 }
 
 fn by_whom(address: SocketAddr) -> String {
