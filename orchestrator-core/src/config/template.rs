@@ -69,7 +69,7 @@ pub fn daemon_yaml() -> String {
 
 /// Returns the commented configuration of an instance called `demo`, for the documentation.
 #[must_use]
-#[expect(clippy::expect_used, reason = "both texts are constants, and a test reads the result")]
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "both texts are constants, and a test reads the result")]
 pub fn example_yaml() -> String {
     let name = InstanceName::try_new("demo").expect("a valid name");
     let model = ModelReference::try_file("/models/demo.gguf").expect("an absolute path");
