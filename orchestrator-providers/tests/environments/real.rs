@@ -217,6 +217,10 @@ async fn a_model_the_engine_refuses_is_explained() {
 #[tokio::test]
 async fn a_context_that_no_memory_holds_is_explained() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = plan_for(&demo(folder.path()), |spec| spec.model.context_size = std::num::NonZeroU32::new(2_000_000_000)).await;
+    let mut plan = plan_for(&demo(folder.path()), |spec| spec.model.context_size = std::num::NonZeroU32::new(8_000_000)).await;
+    // A narrow limit of its own: without one, the machine's memory would really be filled.
+    let limited = ["-c", "ulimit -v 1000000; exec \"$0\" \"$@\""].map(str::to_owned).into_iter();
+    plan.arguments = limited.chain([plan.program.to_str().unwrap().to_owned()]).chain(plan.arguments).collect();
+    plan.program = PathBuf::from("/bin/sh");
     assert_eq!(explained(start(&plan)), (Some(1), Some(ExitCause::OutOfMemory)));
 }
