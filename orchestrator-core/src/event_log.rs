@@ -92,9 +92,10 @@ impl EventLog {
 /// The events in the program's own log, where they stand even if they are never stored.
 fn log(draft: &EventDraft) {
     let instance = draft.instance.as_ref().map(tracing::field::display);
-    match draft.kind {
-        EventKind::Warning => tracing::warn!(instance, "{}", draft.message),
-        _ => tracing::info!(instance, "{}", draft.message),
+    if draft.kind == EventKind::Warning {
+        tracing::warn!(instance, "{}", draft.message);
+    } else {
+        tracing::info!(instance, "{}", draft.message);
     }
 }
 

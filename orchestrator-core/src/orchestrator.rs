@@ -119,3 +119,6 @@ impl Orchestrator {
         self.inner.services.hardware.probe().await
     }
 }
+
+#[cfg(test)]
+mod tests;

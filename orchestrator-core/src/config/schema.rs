@@ -177,15 +177,46 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use std::fs;
     use std::path::Path;
 
     use super::*;
+
+    /// Reads a sample of `tests/configs` and says whether its schema accepts it.
+    fn accepts(sample: &str) -> bool {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/configs").join(sample);
+        let value: Value = serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let schema = if sample.contains("daemon-") { daemon_schema() } else { instance_schema() };
+        jsonschema::is_valid(&schema, &value)
+    }
+
+    #[test]
+    fn editors_that_know_the_schema_agree_with_the_parser() {
+        for sample in ["everything.yaml", "minimal.json", "ipv6-host.json", "shared-values.yaml", "daemon-everything.yaml"] {
+            assert!(accepts(&format!("valid/{sample}")), "{sample} was refused");
+        }
+        for sample in [
+            "bad-name.yaml",
+            "missing-name.yaml",
+            "no-model-named.yaml",
+            "port-too-large.yaml",
+            "two-models.yaml",
+            "unknown-key.yaml",
+            "wrong-backend.yaml",
+            "wrong-type-list.yaml",
+            "daemon-unknown-key.yaml",
+        ] {
+            assert!(!accepts(&format!("invalid/{sample}")), "{sample} was accepted");
+        }
+    }
 
     #[test]
     fn the_generated_files_are_current() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for file in generated_files() {
-            let written = std::fs::read_to_string(root.join(file.path)).unwrap_or_default();
+            let written = fs::read_to_string(root.join(file.path)).unwrap_or_default();
             assert!(written == file.text, "{} is not current: run `cargo xtask gen`", file.path);
         }
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::env::Environment;
 use crate::model::InstalledModel;
-use crate::names::InstanceName;
+use crate::names::{EnvKey, InstanceName};
 use crate::operation::Operation;
 use crate::store::{InstanceRecord, SqliteStore, StoreError};
 
@@ -62,6 +62,9 @@ impl StateStore for Moody {
     }
     async fn put_environment(&self, environment: Environment) -> Result<(), StoreError> {
         self.store.put_environment(environment).await
+    }
+    async fn delete_environment(&self, key: &EnvKey) -> Result<(), StoreError> {
+        self.store.delete_environment(key).await
     }
     async fn operations(&self, limit: usize) -> Result<Vec<Operation>, StoreError> {
         self.store.operations(limit).await

@@ -61,51 +61,66 @@ pub struct LogLine {
 pub fn read_tail(files: &OutputFiles, stream: LogStream, lines: usize) -> io::Result<Vec<LogLine>> {
     let mut found = Vec::new();
     for (stream, path) in chosen(files, stream) {
-        let Some(mut file) = open(&path)? else { continue };
-        let start = start_of_tail(&mut file, lines)?;
-        file.seek(SeekFrom::Start(start))?;
-        let mut splitter = LineSplitter::new(stream);
-        let mut tail = VecDeque::new();
-        // Bounded, although the server may be printing faster than we read.
-        let mut rest = file.take(FARTHEST_BACK + BLOCK as u64);
-        let mut block = vec![0; BLOCK];
-        loop {
-            let count = rest.read(&mut block)?;
-            splitter.feed(&block[..count], &mut tail);
-            if count == 0 {
-                splitter.finish(&mut tail);
-            }
-            while tail.len() > lines {
-                tail.pop_front();
-            }
-            if count == 0 {
-                break;
-            }
-        }
-        found.extend(tail);
+        let newest = tail_of(stream, &path, lines)?;
+        // Just after a rotation the last lines stand in the file before.
+        found.extend(tail_of(stream, &rotated(&path), lines.saturating_sub(newest.len()))?);
+        found.extend(newest);
     }
     Ok(found)
 }
 
 /// Returns the last `tail` lines of each output that is asked for, and then every line that comes, without end.
+/// The stream begins when it is first polled.
 ///
 /// A file that cannot be read is taken for one that is not there. Needs a Tokio runtime with time.
 pub fn follow(files: &OutputFiles, stream: LogStream, tail: usize) -> impl Stream<Item = LogLine> + Send + use<> {
     let followers = chosen(files, stream).map(|(stream, path)| Follower::new(stream, path)).collect();
-    let state = Following { followers, ready: VecDeque::new(), begin: Some(tail) };
+    let state = Following { followers, ready: VecDeque::new(), begin: Some(tail), is_busy: true };
     futures_util::stream::unfold(state, |mut state| async move {
         loop {
             if let Some(line) = state.ready.pop_front() {
                 return Some((line, state));
             }
-            let waits = state.begin.is_none();
-            if waits {
+            if !state.is_busy {
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
             // Disks can be slow, and the state comes back with the lines. An error is the end of the runtime.
             state = tokio::task::spawn_blocking(move || state.look()).await.ok()?;
         }
     })
+}
+
+fn tail_of(stream: LogStream, path: &Path, lines: usize) -> io::Result<VecDeque<LogLine>> {
+    let mut tail = VecDeque::new();
+    if lines == 0 {
+        return Ok(tail);
+    }
+    let Some(mut file) = open(path)? else { return Ok(tail) };
+    let start = start_of_tail(&mut file, lines)?;
+    file.seek(SeekFrom::Start(start))?;
+    // Bounded, although the server may be printing faster than we read.
+    let mut rest = file.take(FARTHEST_BACK + BLOCK as u64);
+    let mut splitter = LineSplitter::new(stream);
+    let mut block = vec![0; BLOCK];
+    loop {
+        let count = rest.read(&mut block)?;
+        if count == 0 {
+            splitter.finish(&mut tail);
+        }
+        splitter.feed(&block[..count], &mut tail);
+        let surplus = tail.len().saturating_sub(lines);
+        tail.drain(..surplus);
+        if count == 0 {
+            return Ok(tail);
+        }
+    }
+}
+
+/// Returns where rotation puts the content of a log that became large.
+fn rotated(path: &Path) -> PathBuf {
+    let mut text = path.as_os_str().to_os_string();
+    text.push(".1");
+    PathBuf::from(text)
 }
 
 fn chosen(files: &OutputFiles, stream: LogStream) -> impl Iterator<Item = (LogStream, PathBuf)> {
@@ -230,17 +245,20 @@ struct Following {
     ready: VecDeque<LogLine>,
     /// The number of old lines to begin with; `None` after the first look.
     begin: Option<usize>,
+    /// The last look brought something, so there may be more.
+    is_busy: bool,
 }
 
 impl Following {
     fn look(mut self) -> Self {
         let begin = self.begin.take();
+        self.is_busy = false;
         for follower in &mut self.followers {
             if let Some(tail) = begin {
                 follower.begin(tail);
             }
             // An unreadable file is looked at again later, as one that is not there yet.
-            let _ = follower.look(&mut self.ready);
+            self.is_busy |= follower.look(&mut self.ready).unwrap_or(false);
         }
         self
     }
@@ -277,25 +295,24 @@ impl Follower {
         self.open = opened.unwrap_or(None);
     }
 
-    /// Takes what is new, at most one block: the rest comes with the next look, which follows at once.
-    fn look(&mut self, lines: &mut VecDeque<LogLine>) -> io::Result<()> {
-        let before = lines.len();
-        let mut read = self.read_on(lines)?;
-        if read == 0 && self.is_replaced() {
+    /// Takes what is new, at most one block, and returns whether there was anything.
+    fn look(&mut self, lines: &mut VecDeque<LogLine>) -> io::Result<bool> {
+        let mut found = self.read_on(lines)?;
+        if !found && self.is_replaced() {
             // The old file was read to its end.
             self.splitter.finish(lines);
             self.open = open(&self.path)?.map(|file| OpenLog::at(file, 0)).transpose()?;
-            read = self.read_on(lines)?;
+            found = self.read_on(lines)?;
         }
-        self.quiet = if read > 0 { 0 } else { self.quiet.saturating_add(1) };
-        if self.quiet == PATIENCE && lines.len() == before {
+        self.quiet = if found { 0 } else { self.quiet.saturating_add(1) };
+        if self.quiet == PATIENCE {
             self.splitter.finish(lines);
         }
-        Ok(())
+        Ok(found)
     }
 
-    fn read_on(&mut self, lines: &mut VecDeque<LogLine>) -> io::Result<usize> {
-        let Some(log) = &mut self.open else { return Ok(0) };
+    fn read_on(&mut self, lines: &mut VecDeque<LogLine>) -> io::Result<bool> {
+        let Some(log) = &mut self.open else { return Ok(false) };
         let length = log.file.metadata()?.len();
         if length < log.offset {
             // Emptied in place: what was there is over, and it begins anew.
@@ -303,22 +320,14 @@ impl Follower {
             log.offset = 0;
         }
         if length == log.offset {
-            return Ok(0);
+            return Ok(false);
         }
         log.file.seek(SeekFrom::Start(log.offset))?;
         let mut block = vec![0; BLOCK];
-        let mut total = 0;
-        // Until there is a line to show, or the end.
-        while lines.is_empty() {
-            let count = fill(&mut log.file, &mut block)?;
-            if count == 0 {
-                break;
-            }
-            log.offset += count as u64;
-            total += count;
-            self.splitter.feed(&block[..count], lines);
-        }
-        Ok(total)
+        let count = fill(&mut log.file, &mut block)?;
+        log.offset += count as u64;
+        self.splitter.feed(&block[..count], lines);
+        Ok(count > 0)
     }
 
     /// Returns whether the path means another file than the one that is open.
@@ -338,3 +347,5 @@ impl OpenLog {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -129,7 +129,8 @@ impl OrchestratorBuilder {
             paths: self.paths,
         });
         let operations = OperationRegistry::new(services.store.clone(), services.events.clone(), services.tasks.clone());
-        let orchestrator = Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock }) };
+        let orchestrator =
+            Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock }) };
         orchestrator.begin_life(outcome).await?;
         Ok(orchestrator)
     }

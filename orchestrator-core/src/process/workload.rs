@@ -231,9 +231,7 @@ fn find_now(kin: &Kin, scope: MarkScope, trust: GroupTrust) -> Result<Vec<Proces
 }
 
 /// Runs blocking work off the runtime. Once started it runs to its end, whoever waits for it.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LaunchError> + Send + 'static,
-) -> Result<T, LaunchError> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, LaunchError> + Send + 'static) -> Result<T, LaunchError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(LaunchError::System { action: "look at the processes of this machine", source: error.into() }),
