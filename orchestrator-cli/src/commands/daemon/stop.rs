@@ -69,8 +69,10 @@ pub(crate) async fn stop_and_wait(client: &Client, stop_instances: bool) -> Resu
 /// Returns whether the daemon's process is gone; a daemon elsewhere is gone when it does not answer.
 fn is_gone(client: &Client, pid: u32) -> bool {
     let is_elsewhere = client.target().starts_with("http://");
-    let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    is_elsewhere || process.is_none_or(|process| rustix::process::test_kill_process(process).is_err())
+    let Some(process) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return true };
+    // A daemon that this very command started is our child, and stays a zombie until it is waited for.
+    let reaped = matches!(rustix::process::waitpid(Some(process), rustix::process::WaitOptions::NOHANG), Ok(Some(_)));
+    is_elsewhere || reaped || rustix::process::test_kill_process(process).is_err()
 }
 
 fn show(context: &Context, stopped: bool, still_running: usize) -> Result<(), CommandError> {
