@@ -72,7 +72,13 @@ fn is_gone(client: &Client, pid: u32) -> bool {
     let Some(process) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return true };
     // A daemon that this very command started is our child, and stays a zombie until it is waited for.
     let reaped = matches!(rustix::process::waitpid(Some(process), rustix::process::WaitOptions::NOHANG), Ok(Some(_)));
-    is_elsewhere || reaped || rustix::process::test_kill_process(process).is_err()
+    is_elsewhere || reaped || rustix::process::test_kill_process(process).is_err() || is_zombie(pid)
+}
+
+/// Returns whether a process has ended and only waits for its parent to notice (`man 5 proc`, `/proc/PID/stat`).
+fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
 }
 
 fn show(context: &Context, stopped: bool, still_running: usize) -> Result<(), CommandError> {
