@@ -248,7 +248,6 @@ fn read_all(file: &mut std::fs::File) -> String {
 impl Outcome {
     /// Fails the test unless the command succeeded.
     #[track_caller]
-    #[must_use]
     pub fn assert_ok(self) -> Self {
         assert_eq!(self.status, 0, "{self:#?}");
         self
