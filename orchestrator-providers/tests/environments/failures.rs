@@ -89,7 +89,8 @@ fn python_with_pip(home: &Home, pip: &str) {
     home.python_that("3.11.2", &format!("case \"$*\" in *'pip --version'*) echo pip 23; exit;; *'pip install'*)\n{pip}\nexit;; esac"));
 }
 
-const PIP_INSTALLS: &str = "while [ \"$1\" != --target ]; do shift; done; mkdir -p \"$2/bin\"; cp \"$(dirname \"$0\")/hidden-uv\" \"$2/bin/uv\"";
+const PIP_INSTALLS: &str =
+    "while [ \"$1\" != --target ]; do shift; done; mkdir -p \"$2/bin\"; cp \"$(dirname \"$0\")/hidden-uv\" \"$2/bin/uv\"";
 
 #[tokio::test]
 async fn a_missing_uv_is_brought_in_through_pip_once() {
