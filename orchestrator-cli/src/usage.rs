@@ -14,7 +14,7 @@ use crate::error::{self, CommandError};
 use crate::exit_code;
 
 /// Reads the command line. When there is nothing to do (help, version, a mistake), says so and returns the status.
-pub fn parse() -> Result<Arguments, ExitCode> {
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
     let words: Vec<OsString> = std::env::args_os().collect();
     try_parse(&words).map_err(|error| {
         let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -48,7 +48,7 @@ fn write_error(text: &str) {
 }
 
 /// Refuses options that the command would not heed: an option that does nothing misleads.
-pub fn refuse_idle_options(arguments: &Arguments) -> Result<(), CommandError> {
+pub(crate) fn refuse_idle_options(arguments: &Arguments) -> Result<(), CommandError> {
     let globals = &arguments.globals;
     let name = match &arguments.command {
         Command::Completions(_) => "completions",

@@ -12,13 +12,13 @@ use crate::error::CommandError;
 const WIDTH: usize = 80;
 
 /// Prints the page.
-pub fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) fn run(context: &Context) -> Result<(), CommandError> {
     context.output.text(&page())
 }
 
 /// Returns the page: the help of every command, in the order of `orch --help`.
 #[must_use]
-pub fn page() -> String {
+pub(crate) fn page() -> String {
     let mut page = String::from(
         "# Command line reference\n\n\
          <!-- Generated from the definition of the command line by `cargo xtask gen`. Do not edit. -->\n\n\

@@ -26,7 +26,7 @@ const COLUMNS: [Column; 11] = [
 const LONGEST_MODEL: usize = 40;
 
 /// Lists the instances.
-pub async fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     let client = context.client().await?;
     let list = client.instances().await?;
     let output = context.output;
@@ -45,7 +45,7 @@ pub async fn run(context: &Context) -> Result<(), CommandError> {
 
 /// Lays out the table.
 #[must_use]
-pub fn render(instances: &[InstanceSummary], width: Option<usize>) -> String {
+pub(crate) fn render(instances: &[InstanceSummary], width: Option<usize>) -> String {
     let rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
     table::render(&COLUMNS, &rows, width)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
-use orchestrator_core::{InstanceName, Problem, ErrorCode};
+use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_server::Client;
 use owo_colors::OwoColorize as _;
 
@@ -21,7 +21,7 @@ use crate::progress::Steps;
 const LARGEST_PROMPT: u64 = 16 * 1024 * 1024;
 
 /// Chats with a model.
-pub async fn run(context: &Context, arguments: &RunArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(), CommandError> {
     let name = choose_instance(context, &arguments.target)?;
     let note = format!("`{name}` goes on running; `orch down {name}` ends it");
     let client = unless_interrupted(Some(note.clone()), get_ready(context, &name)).await?;

@@ -19,20 +19,25 @@ use crate::progress::{Step, Steps};
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Starts the instances.
-pub async fn run(context: &Context, arguments: &UpArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &UpArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let selected = selection::resolve(&client, &arguments.selection, |_| true).await?;
     if selected.names.is_empty() && selected.problems.is_empty() {
         context.output.note("There is no instance to start. Make one: `orch init NAME --model FILE`");
     }
-    start_all(context, selected, arguments.no_wait, async |name: &InstanceName, wait| {
-        if wait { client.up_and_wait(name).await } else { client.up(name).await }
-    })
+    start_all(
+        context,
+        selected,
+        arguments.no_wait,
+        async |name: &InstanceName, wait| {
+            if wait { client.up_and_wait(name).await } else { client.up(name).await }
+        },
+    )
     .await
 }
 
 /// Starts instances by `start`, which gets each name and whether to wait, and shows what comes of it.
-pub async fn start_all(
+pub(crate) async fn start_all(
     context: &Context,
     selected: Selected,
     no_wait: bool,
@@ -79,7 +84,7 @@ fn ready_line(summary: &InstanceSummary, elapsed: Duration) -> String {
 }
 
 /// Waits for `work` and meanwhile shows the state of the instance.
-pub async fn watched<T>(
+pub(crate) async fn watched<T>(
     client: &Client,
     name: &InstanceName,
     step: &mut Step,
@@ -101,7 +106,7 @@ pub async fn watched<T>(
 
 /// Says what goes on although the waiting was ended.
 #[must_use]
-pub fn interruption_note(selection: &Selection) -> String {
+pub(crate) fn interruption_note(selection: &Selection) -> String {
     let names: Vec<&str> = selection.names.iter().map(InstanceName::as_str).collect();
     let which = if selection.all { "--all".to_owned() } else { names.join(" ") };
     format!("what was begun goes on in the daemon; `orch ps` shows it, `orch down {which}` ends it")

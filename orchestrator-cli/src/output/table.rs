@@ -10,7 +10,7 @@ use super::format;
 
 /// Where the text of a column stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Alignment {
+pub(crate) enum Alignment {
     /// For words.
     Left,
     /// For numbers.
@@ -19,32 +19,32 @@ pub enum Alignment {
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
-pub struct Column {
+pub(crate) struct Column {
     /// What stands at its head.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// Where its text stands.
-    pub alignment: Alignment,
+    pub(crate) alignment: Alignment,
     /// Which columns are left out first where it is narrow: the greatest number. 0 always stays.
-    pub dispensable: u8,
+    pub(crate) dispensable: u8,
 }
 
 impl Column {
     /// Makes a column of words.
     #[must_use]
-    pub const fn words(title: &'static str, dispensable: u8) -> Self {
+    pub(crate) const fn words(title: &'static str, dispensable: u8) -> Self {
         Self { title, alignment: Alignment::Left, dispensable }
     }
 
     /// Makes a column of numbers.
     #[must_use]
-    pub const fn numbers(title: &'static str, dispensable: u8) -> Self {
+    pub(crate) const fn numbers(title: &'static str, dispensable: u8) -> Self {
         Self { title, alignment: Alignment::Right, dispensable }
     }
 }
 
 /// One text of a table.
 #[derive(Debug, Clone)]
-pub struct Cell {
+pub(crate) struct Cell {
     text: String,
     style: Style,
 }
@@ -52,7 +52,7 @@ pub struct Cell {
 impl Cell {
     /// Makes a plain text; an empty one is shown as `-`.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let text = if text.is_empty() { "-".to_owned() } else { format::printable(&text) };
         Self { text, style: Style::new() }
@@ -60,13 +60,13 @@ impl Cell {
 
     /// Makes a text of what may be missing.
     #[must_use]
-    pub fn optional(value: Option<impl ToString>) -> Self {
+    pub(crate) fn optional(value: Option<impl ToString>) -> Self {
         Self::new(value.map(|value| value.to_string()).unwrap_or_default())
     }
 
     /// Gives the text a colour.
     #[must_use]
-    pub fn styled(mut self, style: Style) -> Self {
+    pub(crate) fn styled(mut self, style: Style) -> Self {
         self.style = style;
         self
     }
@@ -76,7 +76,7 @@ const GAP: usize = 2;
 
 /// Lays out a table. Lines end without blanks, and the text ends with a line break.
 #[must_use]
-pub fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> String {
+pub(crate) fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> String {
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()

@@ -19,7 +19,7 @@ const STOPPING: Duration = Duration::from_secs(10 * 60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Stops the daemon and waits until it is gone.
-pub async fn run(context: &Context, arguments: &StopArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &StopArguments) -> Result<(), CommandError> {
     let client = if arguments.all {
         // Servers may run on without a daemon: only a daemon finds and stops them.
         context.client().await?
@@ -34,14 +34,15 @@ pub async fn run(context: &Context, arguments: &StopArguments) -> Result<(), Com
         }
         Err(error) => return Err(error.into()),
     };
-    let step = Steps::new(context.output).begin(if arguments.all { "stopping the instances and the daemon" } else { "stopping the daemon" });
+    let step =
+        Steps::new(context.output).begin(if arguments.all { "stopping the instances and the daemon" } else { "stopping the daemon" });
     stop_and_wait(&client, arguments.all).await?;
     drop(step);
     show(context, true, if arguments.all { 0 } else { running })
 }
 
 /// Asks the daemon to end and waits until it is gone.
-pub async fn stop_and_wait(client: &Client, stop_instances: bool) -> Result<(), CommandError> {
+pub(crate) async fn stop_and_wait(client: &Client, stop_instances: bool) -> Result<(), CommandError> {
     let pid = client.status().await?.pid;
     client.shutdown(ShutdownRequest { stop_instances }).await?;
     let limit = if stop_instances { STOPPING } else { ENDING };
@@ -56,7 +57,10 @@ pub async fn stop_and_wait(client: &Client, stop_instances: bool) -> Result<(), 
         }
         if Instant::now() > deadline {
             let problem = Problem::new(ErrorCode::DaemonUnreachable, format!("the daemon (process {pid}) is still there"));
-            return Err(problem.with_cause(format!("it was asked to stop {} s ago", limit.as_secs())).with_hint("its log tells what it waits for: `orch doctor` shows where it lies").into());
+            return Err(problem
+                .with_cause(format!("it was asked to stop {} s ago", limit.as_secs()))
+                .with_hint("its log tells what it waits for: `orch doctor` shows where it lies")
+                .into());
         }
         tokio::time::sleep(POLL).await;
     }

@@ -57,7 +57,8 @@ pub(super) async fn environment(client: &Client, steps: &Steps, ledger: &Ledger)
     ledger.ended_operation();
     built?;
     let version = installed_version(client, &key).await?;
-    let version = version.ok_or_else(|| Problem::new(ErrorCode::EnvNotInstalled, format!("the environment `{key}` was built and is not there")))?;
+    let version =
+        version.ok_or_else(|| Problem::new(ErrorCode::EnvNotInstalled, format!("the environment `{key}` was built and is not there")))?;
     step.succeed(&format!("environment {key} is built, with {version}"));
     Ok(version)
 }
