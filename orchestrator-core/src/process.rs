@@ -67,12 +67,6 @@ impl LocalLauncher {
         Self { owner_tag: owner_tag.into() }
     }
 
-    /// Ends whatever still carries the marks of `instance`, and returns how many processes there were: children
-    /// survive a server that died by itself. [`Launcher::start`] does this first.
-    pub async fn kill_leftovers(&self, instance: &InstanceName) -> Result<usize, LaunchError> {
-        end_all(&Arc::new(self.kin(instance, None)), Duration::ZERO).await
-    }
-
     fn kin(&self, instance: &InstanceName, leader: Option<Stamp>) -> Kin {
         Kin::new(Arc::clone(&self.owner_tag), instance.clone(), leader)
     }
@@ -81,7 +75,7 @@ impl LocalLauncher {
 #[async_trait]
 impl Launcher for LocalLauncher {
     async fn start(&self, order: &LaunchOrder) -> Result<Arc<dyn Workload>, LaunchError> {
-        let leftovers = self.kill_leftovers(&order.instance).await?;
+        let leftovers = self.end_leftovers(&order.instance).await?;
         if leftovers > 0 {
             tracing::warn!(instance = %order.instance, leftovers, "ended what an earlier server had left running");
         }
@@ -103,6 +97,10 @@ impl Launcher for LocalLauncher {
             return Ok(None);
         }
         Ok(Some(Arc::new(LocalWorkload::adopted(kin, handle, process.clone()))))
+    }
+
+    async fn end_leftovers(&self, instance: &InstanceName) -> Result<usize, LaunchError> {
+        end_all(&Arc::new(self.kin(instance, None)), Duration::ZERO).await
     }
 
     async fn discover(&self) -> Result<Vec<DiscoveredWorkload>, LaunchError> {
