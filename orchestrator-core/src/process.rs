@@ -40,6 +40,7 @@ use async_trait::async_trait;
 
 use crate::launcher::{DiscoveredWorkload, LaunchError, LaunchOrder, Launcher, Workload, WorkloadIdentity};
 use crate::names::InstanceName;
+use crate::paths::Paths;
 
 use ending::end_all;
 use identity::{ProcessHandle, Stamp, boot_id};
@@ -61,10 +62,18 @@ pub struct LocalLauncher {
 }
 
 impl LocalLauncher {
-    /// Makes a launcher whose processes are marked with `owner_tag` ([`Paths::owner_tag`](crate::Paths::owner_tag)).
+    /// Makes a launcher whose processes are marked with `owner_tag` ([`Paths::owner_tag`]).
     #[must_use]
     pub fn new(owner_tag: String) -> Self {
         Self { owner_tag: owner_tag.into() }
+    }
+
+    /// Makes the launcher of a home. However the home is named (a link, a relative path), its processes carry the same
+    /// mark once its state folder exists.
+    #[must_use]
+    pub fn of_home(paths: &Paths) -> Self {
+        let real = paths.state_dir().canonicalize();
+        Self::new(real.map_or_else(|_| paths.owner_tag(), |path| path.to_string_lossy().into_owned()))
     }
 
     fn kin(&self, instance: &InstanceName, leader: Option<Stamp>) -> Kin {
