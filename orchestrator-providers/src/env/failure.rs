@@ -68,11 +68,11 @@ fn detail_of(lines: &[String]) -> String {
     let cause = trimmed.clone().rev().find_map(|line| line.strip_prefix("cause: ").or_else(|| line.strip_prefix("Caused by: ")));
     // Having given up, `pip` says that there is no such package, which is not what happened.
     let retried = trimmed.clone().find_map(|line| line.split_once("connection broken by ").map(|(_, why)| broken_by(why)));
-    let detail = match (error, cause) {
-        _ if retried.is_some() => format!("the connection was broken: {}", retried.unwrap_or_default()),
-        (Some(error), Some(cause)) => format!("{error}: {cause}"),
-        (Some(error), None) => error.to_owned(),
-        (None, _) => trimmed.next_back().unwrap_or("it said nothing").to_owned(),
+    let detail = match (retried, error, cause) {
+        (Some(why), _, _) => format!("the connection was broken: {why}"),
+        (None, Some(error), Some(cause)) => format!("{error}: {cause}"),
+        (None, Some(error), None) => error.to_owned(),
+        (None, None, _) => trimmed.next_back().unwrap_or("it said nothing").to_owned(),
     };
     let mut short: String = detail.chars().take(LONGEST_DETAIL).collect();
     if detail.chars().nth(LONGEST_DETAIL).is_some() {
