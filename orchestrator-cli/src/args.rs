@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Down(instance::DownArguments),
     /// Stops instances and starts them again
     Restart(instance::RestartArguments),
-    /// Forgets instances and removes their configurations
+    /// Forgets instances, and puts their configurations aside
     Rm(instance::RmArguments),
     /// Lists the instances
     Ps(instance::PsArguments),

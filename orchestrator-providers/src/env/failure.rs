@@ -52,25 +52,25 @@ const NETWORK: [&str; 24] = [
 ];
 
 /// Reads the last lines of an installer that failed.
-pub(super) fn classify<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> InstallFailure {
-    let has = |words: &[&str]| lines.clone().any(|line| words.iter().any(|word| line.contains(word)));
+pub(super) fn classify(lines: &[String]) -> InstallFailure {
+    let has = |words: &[&str]| lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
     if has(&DISK_FULL) {
         return InstallFailure::DiskFull;
     }
-    let detail = detail_of(lines.clone());
+    let detail = detail_of(lines);
     if has(&NETWORK) { InstallFailure::Network { detail } } else { InstallFailure::Other { detail } }
 }
 
 /// Chooses the words to show: the first error and its deepest cause, or else the last line.
-fn detail_of<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> String {
-    let trimmed = lines.map(str::trim).filter(|line| !line.is_empty());
+fn detail_of(lines: &[String]) -> String {
+    let mut trimmed = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
     let error = trimmed.clone().find_map(|line| line.strip_prefix("error: ").or_else(|| line.strip_prefix("ERROR: ")));
     let cause = trimmed.clone().rev().find_map(|line| line.strip_prefix("cause: ").or_else(|| line.strip_prefix("Caused by: ")));
     let retried = trimmed.clone().find_map(|line| line.split_once("connection broken by ").map(|(_, why)| why));
     let detail = match (error, cause.or(retried)) {
         (Some(error), Some(cause)) => format!("{error}: {cause}"),
         (Some(error), None) => error.to_owned(),
-        (None, _) => trimmed.last().unwrap_or("it said nothing").to_owned(),
+        (None, _) => trimmed.next_back().unwrap_or("it said nothing").to_owned(),
     };
     let mut short: String = detail.chars().take(LONGEST_DETAIL).collect();
     if detail.chars().nth(LONGEST_DETAIL).is_some() {
@@ -84,7 +84,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &InstallFailure) {
-        assert_eq!(classify(text.lines()), *expected, "{text}");
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        assert_eq!(classify(&lines), *expected, "{text}");
     }
 
     #[test]
@@ -98,7 +99,9 @@ mod tests {
         ] {
             let last = cause.rsplit("cause: ").next().unwrap_or_default();
             check(
-                &format!("Using Python 3.11.2\nerror: Request failed after 3 retries in 9.2s\n  cause: Failed to fetch: http://i/\n  {cause}"),
+                &format!(
+                    "Using Python 3.11.2\nerror: Request failed after 3 retries in 9.2s\n  cause: Failed to fetch: http://i/\n  {cause}"
+                ),
                 &InstallFailure::Network { detail: format!("Request failed after 3 retries in 9.2s: {last}") },
             );
         }
@@ -131,7 +134,9 @@ mod tests {
     fn anything_else_keeps_the_installers_words() {
         check(
             "Using Python 3.11.2\nerror: No solution found when resolving dependencies\n  cause: Because there is no version of x==1.",
-            &InstallFailure::Other { detail: "No solution found when resolving dependencies: Because there is no version of x==1.".to_owned() },
+            &InstallFailure::Other {
+                detail: "No solution found when resolving dependencies: Because there is no version of x==1.".to_owned(),
+            },
         );
         check("", &InstallFailure::Other { detail: "it said nothing".to_owned() });
         check("Segmentation fault", &InstallFailure::Other { detail: "Segmentation fault".to_owned() });
