@@ -283,6 +283,6 @@ fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).unwrap();
     let program = folder.join(name);
-    assert!(program.exists(), "`{}` is missing: run `cargo build --bin {name}` first", program.display());
+    assert!(program.exists(), "`{}` is missing: run `cargo build --workspace --bins` first", program.display());
     program
 }
