@@ -3,7 +3,12 @@
 //!
 //! One thread for each connection and blocking sockets: nothing here is to be fast, all is to be plain.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a double for tests: it fails by panicking, it prints as engines do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a double for tests: it fails by panicking, it prints as engines do"
+)]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -131,6 +136,7 @@ fn leave_behind(kind: Grandchild, arguments: &[String]) {
     Command::new(program).args([ROLE, "middle", "--kind", &kind, "--model", model]).status().unwrap();
 }
 
+#[expect(clippy::zombie_processes, reason = "this process ends at once, so that init becomes the parent")]
 fn middle(arguments: &[String]) {
     rustix::process::setsid().unwrap();
     let kind: Grandchild = serde_json::from_str(value_of(arguments, "--kind").unwrap()).unwrap();
@@ -282,7 +288,11 @@ impl Engine {
             json!({ "index": 0, "finish_reason": "stop", "text": text })
         };
         let object = if is_chat { "chat.completion" } else { "text_completion" };
-        send_json(stream, 200, &json!({ "id": "fake-1", "object": object, "created": 1, "model": model, "choices": [choice], "usage": usage }))
+        send_json(
+            stream,
+            200,
+            &json!({ "id": "fake-1", "object": object, "created": 1, "model": model, "choices": [choice], "usage": usage }),
+        )
     }
 
     fn send_stream(&self, stream: &mut TcpStream, is_chat: bool, model: &Value, words: &[String], usage: &Value) -> std::io::Result<()> {
@@ -299,11 +309,19 @@ impl Engine {
             if self.behaviour.crash_after_chunks == Some(index) {
                 crash();
             }
-            let choice = if is_chat { json!({ "index": 0, "delta": { "content": word }, "finish_reason": null }) } else { json!({ "index": 0, "text": word, "finish_reason": null }) };
+            let choice = if is_chat {
+                json!({ "index": 0, "delta": { "content": word }, "finish_reason": null })
+            } else {
+                json!({ "index": 0, "text": word, "finish_reason": null })
+            };
             send_chunk(stream, &event(json!([choice]), None))?;
             wait_for_client(stream, Duration::from_millis(self.behaviour.chunk_ms))?;
         }
-        let last = if is_chat { json!({ "index": 0, "delta": {}, "finish_reason": "stop" }) } else { json!({ "index": 0, "text": "", "finish_reason": "stop" }) };
+        let last = if is_chat {
+            json!({ "index": 0, "delta": {}, "finish_reason": "stop" })
+        } else {
+            json!({ "index": 0, "text": "", "finish_reason": "stop" })
+        };
         send_chunk(stream, &event(json!([last]), Some(usage)))?;
         send_chunk(stream, "data: [DONE]\n\n")?;
         stream.write_all(b"0\r\n\r\n")

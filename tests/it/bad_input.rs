@@ -14,15 +14,18 @@ use crate::support::Edit as _;
 #[test]
 fn a_faulty_configuration_is_refused_with_its_place_and_what_was_meant() {
     let cases: [(&str, &str, u8, &[&str]); 6] = [
-        ("an unknown key", "{\n  \"name\": \"demo\",\n  \"model\": { \"ref\": \"file:/m.gguf\", \"contextsize\": 4096 }\n}", 10, &[
-            "config.json",
-            "3",
-            "contextsize",
-            "context_size",
-        ]),
-        ("a wrong type", "{\n  \"name\": \"demo\",\n  \"model\": { \"ref\": \"file:/m.gguf\" },\n  \"server\": { \"port\": \"many\" }\n}", 10, &[
-            "config.json", "4", "port",
-        ]),
+        (
+            "an unknown key",
+            "{\n  \"name\": \"demo\",\n  \"model\": { \"ref\": \"file:/m.gguf\", \"contextsize\": 4096 }\n}",
+            10,
+            &["config.json", "3", "contextsize", "context_size"],
+        ),
+        (
+            "a wrong type",
+            "{\n  \"name\": \"demo\",\n  \"model\": { \"ref\": \"file:/m.gguf\" },\n  \"server\": { \"port\": \"many\" }\n}",
+            10,
+            &["config.json", "4", "port"],
+        ),
         ("no model", "{ \"name\": \"demo\" }", 10, &["config.json", "model"]),
         ("another name than its folder", "{ \"name\": \"other\", \"model\": { \"ref\": \"file:/m.gguf\" } }", 10, &["other", "demo"]),
         ("no JSON at all", "{ \"name\": ", 10, &["config.json"]),
@@ -98,11 +101,7 @@ fn a_model_that_cannot_be_one_is_refused_before_anything_starts() {
         let starts = home.path().join("starts");
         let behaviour = Behaviour { starts_file: Some(starts.clone()), ..Behaviour::default() };
         home.write_config("demo", &home.config("demo", &behaviour).edit("/model/path", json!(path)));
-        let outcome = home.orch(&["up", "demo"]);
-        assert!([41, i32::from(status)].contains(&outcome.status) || outcome.status == i32::from(status), "{what}: {outcome:#?}");
-        for word in words {
-            assert!(outcome.stderr.contains(word), "{what}: `{word}` is missing in {outcome:#?}");
-        }
+        home.orch(&["up", "demo"]).assert_fails(status, words);
         assert!(!starts.exists(), "{what}: the engine was started");
     }
 }
@@ -153,7 +152,8 @@ fn a_configured_port_is_honoured_or_its_holder_is_named() {
 #[test]
 fn a_setting_the_engine_cannot_honour_is_refused_by_name() {
     let home = TestHome::new();
-    let cases: [(&str, Value, &str); 2] = [("/gpu", json!({ "backend": "cpu", "layers": 7 }), "gpu.layers"), ("/args", json!(["--port", "1"]), "--port")];
+    let cases: [(&str, Value, &str); 2] =
+        [("/gpu", json!({ "backend": "cpu", "layers": 7 }), "gpu.layers"), ("/args", json!(["--port", "1"]), "--port")];
     for (pointer, value, word) in cases {
         home.write_config("demo", &home.config("demo", &Behaviour::default()).edit(pointer, value));
         home.orch(&["up", "demo"]).assert_fails(28, &[word]);
@@ -202,6 +202,29 @@ fn building_an_environment_without_python_says_what_to_install() {
     assert!(outcome.stderr.to_lowercase().contains("python") || outcome.stderr.contains("uv"), "{outcome:#?}");
     let left = std::fs::read_dir(home.path().join("envs/.tmp")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "something half-built was left behind");
+}
+
+/// Everything is sent to a port where nobody listens.
+#[test]
+fn building_an_environment_without_a_network_says_so_and_leaves_nothing() {
+    let home = TestHome::new();
+    let nowhere = "http://127.0.0.1:9/simple";
+    let mut command = home.command(&["env", "create", "llama-cpp-cpu"]);
+    for variable in ["UV_INDEX_URL", "UV_DEFAULT_INDEX", "PIP_INDEX_URL"] {
+        command.env(variable, nowhere);
+    }
+    for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"] {
+        command.env(variable, "http://127.0.0.1:9");
+    }
+    command.env("UV_HTTP_RETRIES", "0").env("PIP_RETRIES", "0");
+    let outcome = home::run(command);
+    // 52 where not even the tool that builds could be fetched.
+    assert!([52, 53].contains(&outcome.status), "{outcome:#?}");
+    assert!(outcome.stderr.contains("hint:"), "{outcome:#?}");
+    let left: Vec<_> = std::fs::read_dir(home.path().join("envs/llama-cpp-cpu"))
+        .map_or(Vec::new(), |entries| entries.map(|entry| entry.unwrap().path()).collect());
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(std::fs::read_dir(home.path().join("envs/.tmp")).map_or(0, Iterator::count), 0);
 }
 
 #[test]

@@ -102,7 +102,11 @@ fn a_client_that_goes_away_ends_the_work_of_the_engine() {
 
     let client = std::net::TcpStream::connect(endpoint.trim_start_matches("http://")).unwrap();
     let body = chat("thinks", false);
-    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", client.peer_addr().unwrap(), body.len());
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        client.peer_addr().unwrap(),
+        body.len()
+    );
     std::io::Write::write_all(&mut &client, &[head.as_bytes(), &body].concat()).unwrap();
     wait_until("the request arrived", SOON, || (home.stats("thinks").requests == 1).then_some(()));
     drop(client);

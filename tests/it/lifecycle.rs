@@ -39,9 +39,8 @@ fn the_rows_of_ps_have_exactly_the_keys_of_the_contract() {
         home.orch(arguments).assert_ok();
         let row = home.row("demo");
         let keys: BTreeSet<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected = [
-            "name", "pid", "port", "runtime", "backend", "device", "model", "state", "health", "uptime_seconds", "memory_mb", "restarts",
-        ];
+        let expected =
+            ["name", "pid", "port", "runtime", "backend", "device", "model", "state", "health", "uptime_seconds", "memory_mb", "restarts"];
         assert_eq!(keys, BTreeSet::from(expected));
     }
     let row = home.row("demo");
@@ -169,7 +168,8 @@ fn a_server_that_says_it_is_unhealthy_is_shown_as_unhealthy() {
     home.write_config("demo", &home.config("demo", &behaviour).edit("/healthcheck/retries", json!(5)));
     home.orch(&["up", "demo"]).assert_ok();
     home.wait_for_row("demo", "it is unhealthy or was replaced", |row| row["health"] == "unhealthy" || row["restarts"] != 0);
-    home.orch(&["events", "--tail", "100"]).assert_ok();
+    let events = home.orch(&["events", "--tail", "100"]).assert_ok().stdout;
+    assert!(events.contains("`demo` is unhealthy"), "{events}");
 }
 
 #[test]
@@ -180,6 +180,7 @@ fn down_leaves_nothing_behind_whatever_the_engine_did() {
         ("one that is loading", Behaviour { never_ready: true, ..Behaviour::default() }),
         ("one that hangs", Behaviour { hang_after_ms: Some(0), ..Behaviour::default() }),
         ("a sleeping grandchild", Behaviour { grandchild: Some(Grandchild::Sleeps), ..Behaviour::default() }),
+        ("a grandchild that hides", Behaviour { grandchild: Some(Grandchild::SleepsWithoutEnvironment), ..Behaviour::default() }),
         ("a listening grandchild", Behaviour { grandchild: Some(Grandchild::Listens), ignore_sigterm: true, ..Behaviour::default() }),
     ];
     let home = TestHome::new();
@@ -189,7 +190,9 @@ fn down_leaves_nothing_behind_whatever_the_engine_did() {
         home.orch(&["up", "--no-wait", &name]).assert_ok();
         home.wait_for_row(&name, what, |row| row["pid"].is_u64() && row["state"] != "starting");
         if behaviour.grandchild.is_some() {
-            wait_until("the grandchild is there", SOON, || home.processes().iter().any(|process| process.command.contains("left-behind")).then_some(()));
+            wait_until("the grandchild is there", SOON, || {
+                home.processes().iter().any(|process| process.command.contains("left-behind")).then_some(())
+            });
         }
         let begun = Instant::now();
         home.orch(&["down", &name]).assert_ok();

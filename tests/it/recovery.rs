@@ -93,7 +93,10 @@ fn servers_are_found_again_after_the_database_was_spoiled() {
     let state = home.path().join("state");
     std::fs::write(state.join("orchestrator.sqlite"), "this is no database").unwrap();
     assert_eq!(home.pid("demo"), first);
-    let kept = std::fs::read_dir(&state).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("corrupt")).count();
+    let kept = std::fs::read_dir(&state)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("corrupt"))
+        .count();
     assert!(kept >= 1, "the spoiled database was not kept");
     let events = home.orch(&["events", "--tail", "100"]).assert_ok().stdout;
     assert!(events.contains("database"), "{events}");

@@ -51,17 +51,15 @@ pub fn send_with(endpoint: &str, method: &str, path: &str, headers: &[(&str, &st
     let mut stream = TcpStream::connect(authority)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    let mut lines = vec![format!("{method} {path} HTTP/1.1"), "connection: close".to_owned()];
     if !headers.iter().any(|(name, _)| *name == "host") {
-        head.push_str(&format!("host: {authority}\r\n"));
+        lines.push(format!("host: {authority}"));
     }
     if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-length") {
-        head.push_str(&format!("content-length: {}\r\n", body.len()));
+        lines.push(format!("content-length: {}", body.len()));
     }
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    let head = lines.join("\r\n") + "\r\n\r\n";
     stream.write_all(head.as_bytes())?;
     // A server may refuse a large body before it has read it; its answer counts then.
     let written = stream.write_all(body);

@@ -3,7 +3,7 @@
 //!
 //! The tests themselves are in `it/`, the fake engine in `bin/`.
 
-#![expect(clippy::return_self_not_must_use, reason = "checks of an outcome are chained, and may end the chain")]
+#![expect(clippy::return_self_not_must_use, clippy::must_use_candidate, reason = "checks of an outcome are chained, and may end the chain")]
 #![expect(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod behaviour;
