@@ -45,7 +45,7 @@ impl Context {
         match &self.target {
             Target::Local(home) => Ok(home),
             Target::Remote(_) => Err(CommandError::usage(
-                "this command works on the files of this machine, and a daemon elsewhere is asked for",
+                "this works on the files of this machine only, and a daemon elsewhere is asked for",
                 format!("leave out `--host`, and unset `{}`", env_vars::HOST.name),
             )),
         }

@@ -36,7 +36,8 @@ fn try_parse(words: &[OsString]) -> Result<Arguments, clap::Error> {
 
 fn to_problem(error: &clap::Error) -> Problem {
     let text = error.render().to_string();
-    let title = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let title: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let title = title.join(" ").trim_start_matches("error: ").to_owned();
     let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "));
     let problem = Problem::new(ErrorCode::Usage, title);
     problem.with_hint(tip.unwrap_or("`orch --help` lists the commands, `orch COMMAND --help` explains one"))

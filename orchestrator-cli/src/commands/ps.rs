@@ -15,7 +15,7 @@ const COLUMNS: [Column; 11] = [
     Column::words("RUNTIME", 9),
     Column::words("BACKEND", 7),
     Column::words("DEVICE", 8),
-    Column::words("MODEL", 5),
+    Column::words("MODEL", 5).cut_to(10),
     Column::words("HEALTH", 0),
     Column::numbers("UPTIME", 2),
     Column::numbers("MEMORY", 4),

@@ -80,7 +80,10 @@ fn say(context: &Context, steps: &Steps, text: &str) -> Result<(), CommandError>
 
 fn ready_line(summary: &InstanceSummary, elapsed: Duration) -> String {
     let port = summary.port.map(|port| format!(" on port {port}")).unwrap_or_default();
-    format!("{} {} is ready{port} after {}", "✓".green(), summary.name.bold(), format::elapsed(elapsed))
+    // A server that has run for longer than we waited was there before.
+    let was_there = summary.uptime_seconds.is_some_and(|uptime| uptime > elapsed.as_secs() + 1);
+    let when = if was_there { " already".to_owned() } else { format!(" after {}", format::elapsed(elapsed)) };
+    format!("{} {} is ready{port}{when}", "✓".green(), summary.name.bold())
 }
 
 /// Waits for `work` and meanwhile shows the state of the instance.

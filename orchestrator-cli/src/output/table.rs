@@ -4,7 +4,7 @@
 //! only together with a terminal library, and does not leave out columns.
 
 use owo_colors::{OwoColorize as _, Style};
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::format;
 
@@ -26,19 +26,30 @@ pub(crate) struct Column {
     pub(crate) alignment: Alignment,
     /// Which columns are left out first where it is narrow: the greatest number. 0 always stays.
     pub(crate) dispensable: u8,
+    /// How far its texts may be cut before it is left out; `None` keeps them whole.
+    pub(crate) least: Option<usize>,
 }
 
 impl Column {
     /// Makes a column of words.
     #[must_use]
     pub(crate) const fn words(title: &'static str, dispensable: u8) -> Self {
-        Self { title, alignment: Alignment::Left, dispensable }
+        Self { title, alignment: Alignment::Left, dispensable, least: None }
     }
 
     /// Makes a column of numbers.
     #[must_use]
     pub(crate) const fn numbers(title: &'static str, dispensable: u8) -> Self {
-        Self { title, alignment: Alignment::Right, dispensable }
+        Self { title, alignment: Alignment::Right, dispensable, least: None }
+    }
+}
+
+impl Column {
+    /// Lets the texts of the column be cut to `width` where it is narrow.
+    #[must_use]
+    pub(crate) const fn cut_to(mut self, width: usize) -> Self {
+        self.least = Some(width);
+        self
     }
 }
 
@@ -64,6 +75,21 @@ impl Cell {
         Self::new(value.map(|value| value.to_string()).unwrap_or_default())
     }
 
+    fn cut(mut self, width: usize) -> Self {
+        if self.text.width() > width {
+            let mut short = String::new();
+            for character in self.text.chars() {
+                if short.width() + character.width().unwrap_or(0) >= width {
+                    break;
+                }
+                short.push(character);
+            }
+            short.push('…');
+            self.text = short;
+        }
+        self
+    }
+
     /// Gives the text a colour.
     #[must_use]
     pub(crate) fn styled(mut self, style: Style) -> Self {
@@ -77,7 +103,7 @@ const GAP: usize = 2;
 /// Lays out a table. Lines end without blanks, and the text ends with a line break.
 #[must_use]
 pub(crate) fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> String {
-    let widths: Vec<usize> = columns
+    let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
         .map(|(index, column)| {
@@ -85,7 +111,7 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize
             cells.chain([column.title.width()]).max().unwrap_or(0)
         })
         .collect();
-    let shown = choose_columns(columns, &widths, width);
+    let shown = fit(columns, &mut widths, width);
     let mut text = line(&shown, columns, &widths, |index| Cell::new(columns[index].title).styled(Style::new().bold()));
     for row in rows {
         text.push_str(&line(&shown, columns, &widths, |index| row.get(index).cloned().unwrap_or_else(|| Cell::new(""))));
@@ -93,12 +119,16 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize
     text
 }
 
-fn choose_columns(columns: &[Column], widths: &[usize], width: Option<usize>) -> Vec<usize> {
+/// Chooses the columns that are shown: cuts texts where that is enough, and else leaves out the least important column.
+fn fit(columns: &[Column], widths: &mut [usize], width: Option<usize>) -> Vec<usize> {
     let mut shown: Vec<usize> = (0..columns.len()).collect();
     let Some(width) = width else { return shown };
     loop {
         let needed: usize = shown.iter().map(|index| widths[*index] + GAP).sum::<usize>().saturating_sub(GAP);
-        if needed <= width {
+        let Some(surplus) = needed.checked_sub(width).filter(|surplus| *surplus > 0) else { return shown };
+        let elastic = shown.iter().find(|index| columns[**index].least.is_some_and(|least| widths[**index] >= least + surplus));
+        if let Some(index) = elastic {
+            widths[*index] -= surplus;
             return shown;
         }
         let candidate = shown.iter().enumerate().max_by_key(|(_, index)| columns[**index].dispensable);
@@ -115,7 +145,7 @@ fn line(shown: &[usize], columns: &[Column], widths: &[usize], cell_of: impl Fn(
     let mut text = String::new();
     let mut owed = 0;
     for index in shown {
-        let cell = cell_of(*index);
+        let cell = cell_of(*index).cut(widths[*index]);
         let padding = widths[*index].saturating_sub(cell.text.width());
         let (before, after) = match columns[*index].alignment {
             Alignment::Left => (0, padding),
@@ -152,6 +182,22 @@ mod tests {
         NAME         PID  MODEL
         qwen           7  模型
         longer-name    -  demo\u{1b}[2J
+        ");
+    }
+
+    #[test]
+    fn a_text_is_cut_before_a_column_is_left_out() {
+        let columns = [COLUMNS[0], COLUMNS[1], COLUMNS[2].cut_to(4)];
+        let plain = |width| anstream::adapter::strip_str(&render(&columns, &rows(), Some(width))).to_string();
+        insta::assert_snapshot!(plain(26), @r"
+        NAME         PID  MODEL
+        qwen           7  模型
+        longer-name    -  demo\u{…
+        ");
+        insta::assert_snapshot!(plain(21), @r"
+        NAME         PID
+        qwen           7
+        longer-name    -
         ");
     }
 

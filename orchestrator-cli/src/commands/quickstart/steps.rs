@@ -130,9 +130,14 @@ pub(super) async fn chat(context: &Context, client: &Client, name: &InstanceName
     if shows {
         output.text(&quoted(""))?;
     }
+    let mut began_to_speak = false;
     let answer = conversation
         .stream(client, |piece| match piece {
-            Piece::Content(text) if shows => output.text(&chat::printable(text).replace('\n', &format!("\n{}", quoted("")))),
+            Piece::Content(text) if shows => {
+                let text = if began_to_speak { text } else { text.trim_start() };
+                began_to_speak |= !text.is_empty();
+                output.text(&chat::printable(text).replace('\n', &format!("\n{}", quoted(""))))
+            }
             Piece::Content(_) | Piece::Reasoning(_) => Ok(()),
         })
         .await?;
