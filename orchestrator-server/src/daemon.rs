@@ -90,6 +90,7 @@ impl Daemon {
     /// # Errors
     /// Fails when the socket or the configured port cannot be listened on, and when an API key is needed and cannot
     /// be made.
+    #[expect(clippy::unused_async, reason = "it needs a runtime around it, which `async` says")]
     pub async fn start(orchestrator: Orchestrator, options: DaemonOptions) -> Result<Self, DaemonError> {
         let config = orchestrator.config().clone();
         let paths = orchestrator.paths().clone();

@@ -1,5 +1,5 @@
 //! The whole daemon in process, with the core's facade under it and engines that are real processes.
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod control;
 mod doors;

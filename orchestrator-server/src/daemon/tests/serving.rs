@@ -58,3 +58,17 @@ async fn a_name_that_nobody_has_is_404_with_the_nearest() {
     assert!(problem.title.contains("`qwen3-8b`"), "{problem}");
     served.end().await;
 }
+
+#[tokio::test]
+async fn a_request_that_meets_a_killed_engine_is_answered_by_the_next_one() {
+    let home = Home::new();
+    let name = home.instance("a");
+    let served = home.serve().await;
+    let first = served.http.chat(&json!({"model": "a"})).await.unwrap()["pid"].clone();
+    let pid = served.client.describe(&name).await.unwrap().summary.pid.unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let second = tokio::time::timeout(SOON, served.http.chat(&json!({"model": "a"}))).await.unwrap().unwrap()["pid"].clone();
+    assert_ne!(first, second);
+    served.end().await;
+}
