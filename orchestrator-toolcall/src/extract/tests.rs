@@ -146,12 +146,12 @@ fn hostile_texts_take_little_time() {
         "{\"b\":[1, {\"a\": } ",
         "{x:{v:",
     ] {
-        let text = unit.repeat((1 << 20) / unit.len());
+        let text = unit.repeat((1 << 18) / unit.len());
         let started = Instant::now();
         let _ = extract(&text, &limits, Finish::Stop);
         // Quadratic time would take minutes.
         assert!(
-            started.elapsed() < Duration::from_secs(20),
+            started.elapsed() < Duration::from_secs(10),
             "{unit}: {:?}",
             started.elapsed()
         );
