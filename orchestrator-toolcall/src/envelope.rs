@@ -100,9 +100,7 @@ impl Envelope {
                 problems.push(Problem::new("/content", "type", "string"));
                 None
             }
-            (Kind::ToolCalls, Some(Value::Array(items))) => Some(Self::ToolCalls {
-                calls: read_calls(items, &mut problems),
-            }),
+            (Kind::ToolCalls, Some(Value::Array(items))) => Some(Self::ToolCalls { calls: read_calls(items, &mut problems) }),
             (Kind::ToolCalls, Some(_)) => {
                 problems.push(Problem::new("/calls", "type", "array"));
                 None
@@ -144,11 +142,7 @@ fn read_calls(items: Vec<Value>, problems: &mut Vec<Problem>) -> Vec<Call> {
         let name = match object.remove("name") {
             Some(Value::String(name)) => Some(name),
             Some(_) => {
-                problems.push(Problem::new(
-                    format!("/calls/{index}/name"),
-                    "type",
-                    "string",
-                ));
+                problems.push(Problem::new(format!("/calls/{index}/name"), "type", "string"));
                 None
             }
             None => {
@@ -159,19 +153,11 @@ fn read_calls(items: Vec<Value>, problems: &mut Vec<Problem>) -> Vec<Call> {
         let arguments = match object.remove("arguments") {
             Some(Value::Object(arguments)) => Some(arguments),
             Some(_) => {
-                problems.push(Problem::new(
-                    format!("/calls/{index}/arguments"),
-                    "type",
-                    "object",
-                ));
+                problems.push(Problem::new(format!("/calls/{index}/arguments"), "type", "object"));
                 None
             }
             None => {
-                problems.push(Problem::new(
-                    format!("/calls/{index}"),
-                    "required",
-                    "arguments",
-                ));
+                problems.push(Problem::new(format!("/calls/{index}"), "required", "arguments"));
                 None
             }
         };
@@ -204,10 +190,7 @@ impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         Self::from_value(value).map_err(|problems| {
-            let first = problems
-                .first()
-                .map(ToString::to_string)
-                .unwrap_or_default();
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
             serde::de::Error::custom(format_args!("not an envelope: {first}"))
         })
     }
@@ -265,10 +248,8 @@ impl JsonSchema for Envelope {
         let calls = ToolCallsWire::json_schema(generator);
         let answer = FinalWire::json_schema(generator);
         let mut schema = Schema::default();
-        schema.insert(
-            "description".to_owned(),
-            json!("What a model says in one turn: either calls of tools or a final answer, never both."),
-        );
+        schema
+            .insert("description".to_owned(), json!("What a model says in one turn: either calls of tools or a final answer, never both."));
         schema.insert("anyOf".to_owned(), json!([calls, answer]));
         schema
     }
@@ -277,10 +258,7 @@ impl JsonSchema for Envelope {
 /// The JSON Schema (2020-12) of the envelope for any tool set; `schemas/envelope.schema.json` holds it.
 #[must_use]
 pub fn envelope_schema() -> Value {
-    SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<Envelope>()
-        .to_value()
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Envelope>().to_value()
 }
 
 #[cfg(test)]

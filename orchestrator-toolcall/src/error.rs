@@ -195,9 +195,7 @@ impl ParseError {
             Self::NotUtf8 { .. } => "decode the engine's output as UTF-8 before parsing it",
             Self::TooDeep { .. } => "flatten the arguments, or raise `Limits::max_depth`",
             Self::StepBudget { .. } => "report this text as a defect",
-            Self::Unexpected { .. } | Self::NeedsEdit { .. } => {
-                "write one JSON object with double quotes, commas and colons"
-            }
+            Self::Unexpected { .. } | Self::NeedsEdit { .. } => "write one JSON object with double quotes, commas and colons",
             Self::CutOff { .. } => "raise the token limit, or ask for a shorter answer",
             Self::DuplicateKey { .. } => "write every key of an object once",
             Self::GuessedQuotes { .. } => "escape quotes inside strings as `\\\"`",
@@ -306,9 +304,7 @@ impl ToolError {
             Self::DuplicateName { .. } => "rename one of the tools",
             Self::BadName { .. } => "use 1 to 128 letters, digits, `_`, `-`, `.`, `:` or `/`",
             Self::UnknownTool { .. } => "choose one of the names in the tool set",
-            Self::Schema { .. } => {
-                "use JSON Schema without remote references and without look-around in patterns"
-            }
+            Self::Schema { .. } => "use JSON Schema without remote references and without look-around in patterns",
             Self::TooMany { .. } => "offer fewer tools at once",
         }
     }

@@ -15,11 +15,7 @@ pub struct Limits {
 
 impl Limits {
     /// The limits used when nothing else is said: 256 KiB, depth 64, 512 bytes of whitespace.
-    pub const DEFAULT: Self = Self {
-        max_bytes: 256 * 1024,
-        max_depth: 64,
-        max_whitespace_run: 512,
-    };
+    pub const DEFAULT: Self = Self { max_bytes: 256 * 1024, max_depth: 64, max_whitespace_run: 512 };
 
     /// The number of bytes that may be stepped over while one text of `length` bytes is judged.
     ///

@@ -18,12 +18,7 @@ const MAX_VALUES: usize = 20_000;
 
 /// Refuses schemas so deep or large that walking them would be a risk.
 pub(crate) fn check_bounds(schema: &Value, subject: &str) -> Result<(), ToolError> {
-    let refuse = |reason: String| {
-        Err(ToolError::Schema {
-            subject: subject.to_owned(),
-            reason,
-        })
-    };
+    let refuse = |reason: String| Err(ToolError::Schema { subject: subject.to_owned(), reason });
     let mut open = vec![(schema, 0)];
     let mut values = 0_usize;
     while let Some((value, depth)) = open.pop() {
@@ -49,19 +44,10 @@ pub(crate) fn close(schema: &Value) -> Value {
         return schema.clone();
     };
     let mut closed = object.clone();
-    let is_composed = [
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "$ref",
-        "if",
-        "dependentSchemas",
-        "patternProperties",
-    ]
-    .iter()
-    .any(|keyword| object.contains_key(*keyword));
-    let says =
-        object.contains_key("additionalProperties") || object.contains_key("unevaluatedProperties");
+    let is_composed = ["allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas", "patternProperties"]
+        .iter()
+        .any(|keyword| object.contains_key(*keyword));
+    let says = object.contains_key("additionalProperties") || object.contains_key("unevaluatedProperties");
     if object.contains_key("properties") && !is_composed && !says {
         closed.insert("additionalProperties".to_owned(), json!(false));
     }

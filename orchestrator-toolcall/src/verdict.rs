@@ -28,25 +28,10 @@ impl Finish {
     /// `reason` is the engine's `finish_reason` or `stop_type`; `generated` and `cap` are token counts where known.
     #[must_use]
     pub fn judge(reason: Option<&str>, generated: Option<u64>, cap: Option<u64>) -> Self {
-        let normal = matches!(
-            reason,
-            Some(
-                "stop"
-                    | "tool_calls"
-                    | "eos"
-                    | "word"
-                    | "end_turn"
-                    | "tool_use"
-                    | "stop_sequence"
-                    | "function_call"
-            )
-        );
+        let normal =
+            matches!(reason, Some("stop" | "tool_calls" | "eos" | "word" | "end_turn" | "tool_use" | "stop_sequence" | "function_call"));
         let capped = matches!((generated, cap), (Some(generated), Some(cap)) if generated >= cap);
-        if normal && !capped {
-            Self::Stop
-        } else {
-            Self::Length
-        }
+        if normal && !capped { Self::Stop } else { Self::Length }
     }
 }
 
@@ -101,24 +86,12 @@ pub struct Problem {
 const MAX_TEXT: usize = 240;
 
 impl Problem {
-    pub(crate) fn new(
-        pointer: impl Into<String>,
-        keyword: &str,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self {
-            pointer: shorten(pointer.into()),
-            keyword: keyword.to_owned(),
-            expected: shorten(expected.into()),
-        }
+    pub(crate) fn new(pointer: impl Into<String>, keyword: &str, expected: impl Into<String>) -> Self {
+        Self { pointer: shorten(pointer.into()), keyword: keyword.to_owned(), expected: shorten(expected.into()) }
     }
 
     pub(crate) fn unexpected(pointer: &str, key: &str) -> Self {
-        Self::new(
-            pointer,
-            "additionalProperties",
-            format!("no property `{key}`"),
-        )
+        Self::new(pointer, "additionalProperties", format!("no property `{key}`"))
     }
 
     /// The finding that a text-level error amounts to.
@@ -137,16 +110,8 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.pointer.is_empty() {
-            "the top"
-        } else {
-            &self.pointer
-        };
-        write!(
-            formatter,
-            "`{}` at {place}: expected {}",
-            self.keyword, self.expected
-        )
+        let place = if self.pointer.is_empty() { "the top" } else { &self.pointer };
+        write!(formatter, "`{}` at {place}: expected {}", self.keyword, self.expected)
     }
 }
 
@@ -184,21 +149,11 @@ pub struct Verdict {
 
 impl Verdict {
     pub(crate) fn refused(fidelity: Fidelity, edits: Vec<Edit>, errors: Vec<Problem>) -> Self {
-        Self {
-            fidelity,
-            envelope: None,
-            edits,
-            errors,
-            span: None,
-        }
+        Self { fidelity, envelope: None, edits, errors, span: None }
     }
 
     pub(crate) fn ambiguous(error: &ParseError, pointer: String) -> Self {
-        Self::refused(
-            Fidelity::Ambiguous,
-            Vec::new(),
-            vec![Problem::from_parse(error, pointer)],
-        )
+        Self::refused(Fidelity::Ambiguous, Vec::new(), vec![Problem::from_parse(error, pointer)])
     }
 
     /// Says whether the text was understood and is valid.

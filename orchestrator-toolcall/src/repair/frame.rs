@@ -6,11 +6,7 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub(super) enum Frame {
     /// An object, and the key whose value is being read with the offset of that key.
-    Object {
-        members: Map<String, Value>,
-        key: String,
-        key_at: usize,
-    },
+    Object { members: Map<String, Value>, key: String, key_at: usize },
     /// An array.
     Array { items: Vec<Value> },
 }

@@ -20,10 +20,7 @@ impl Reader<'_> {
             return Err(self.bad_number(start));
         }
         if whole_digits > 1 && self.bytes[whole] == b'0' {
-            return Err(ParseError::Unexpected {
-                offset: start,
-                expected: "a number without leading zeros",
-            });
+            return Err(ParseError::Unexpected { offset: start, expected: "a number without leading zeros" });
         }
         let mut is_integer = true;
         if self.peek() == Some(b'.') {
@@ -39,33 +36,18 @@ impl Reader<'_> {
             self.digits_of_number(start)?;
             is_integer = false;
         }
-        if self.peek().is_some_and(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'+' | b'-' | b'\'')
-        }) {
-            return Err(ParseError::Unexpected {
-                offset: self.at,
-                expected: "the end of the number",
-            });
+        if self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'+' | b'-' | b'\'')) {
+            return Err(ParseError::Unexpected { offset: self.at, expected: "the end of the number" });
         }
         let digits = &self.text[start..self.at];
-        let number = if is_integer {
-            integer(digits, negative)
-        } else {
-            float(digits)
-        };
-        number
-            .map(Value::Number)
-            .ok_or(ParseError::NumberOutOfRange { offset: start })
+        let number = if is_integer { integer(digits, negative) } else { float(digits) };
+        number.map(Value::Number).ok_or(ParseError::NumberOutOfRange { offset: start })
     }
 
     fn digits_of_number(&mut self, start: usize) -> Result<(), ParseError> {
         let first = self.at;
         self.skip_digits();
-        if self.at == first {
-            Err(self.bad_number(start))
-        } else {
-            Ok(())
-        }
+        if self.at == first { Err(self.bad_number(start)) } else { Ok(()) }
     }
 
     fn skip_digits(&mut self) {
@@ -76,15 +58,9 @@ impl Reader<'_> {
 
     fn bad_number(&self, start: usize) -> ParseError {
         if self.at >= self.bytes.len() {
-            ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Number,
-            }
+            ParseError::CutOff { offset: self.at, inside: CutOff::Number }
         } else {
-            ParseError::Unexpected {
-                offset: start,
-                expected: "a JSON number",
-            }
+            ParseError::Unexpected { offset: start, expected: "a JSON number" }
         }
     }
 }
@@ -98,9 +74,7 @@ fn integer(digits: &str, negative: bool) -> Option<Number> {
             Err(_) => large_integer(digits),
         }
     } else {
-        digits
-            .parse::<u64>()
-            .map_or_else(|_| large_integer(digits), |value| Some(value.into()))
+        digits.parse::<u64>().map_or_else(|_| large_integer(digits), |value| Some(value.into()))
     }
 }
 
@@ -111,11 +85,7 @@ fn large_integer(digits: &str) -> Option<Number> {
         return None;
     }
     let value: f64 = digits.parse().ok()?;
-    if value.is_finite() && format!("{value:.0}") == digits {
-        Number::from_f64(value)
-    } else {
-        None
-    }
+    if value.is_finite() && format!("{value:.0}") == digits { Number::from_f64(value) } else { None }
 }
 
 fn float(digits: &str) -> Option<Number> {

@@ -32,11 +32,7 @@ impl Reader<'_> {
                         return Ok(());
                     }
                     let is_mark = self.text[start..self.at].chars().all(|c| c == '\u{feff}');
-                    let kind = if is_mark {
-                        EditKind::ByteOrderMark
-                    } else {
-                        EditKind::OddSpace
-                    };
+                    let kind = if is_mark { EditKind::ByteOrderMark } else { EditKind::OddSpace };
                     self.log(kind, start, self.at);
                 }
             }
@@ -45,11 +41,7 @@ impl Reader<'_> {
 
     /// Says whether what touches the last quote may be the text of a string whose own quote was taken for an end.
     fn is_inside_lost_quote(&self) -> bool {
-        self.at == self.token_end
-            && matches!(
-                self.bytes[..self.at],
-                [.., b' ' | b'\n' | b'\t' | b',' | b':' | b'[' | b'{', b'"']
-            )
+        self.at == self.token_end && matches!(self.bytes[..self.at], [.., b' ' | b'\n' | b'\t' | b',' | b':' | b'[' | b'{', b'"'])
     }
 
     fn skip_odd_spaces(&mut self) {
@@ -63,21 +55,13 @@ impl Reader<'_> {
     /// Where the text ends first, a line break may have been lost, and the comment may have swallowed members.
     fn line_comment(&mut self, start: usize, marker: usize) -> Result<(), ParseError> {
         let body = start + marker;
-        if let Some(length) = self.bytes[body..]
-            .iter()
-            .position(|byte| matches!(byte, b'\n' | b'\r'))
-        {
+        if let Some(length) = self.bytes[body..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.at = body + length;
         } else {
             self.at = self.bytes.len();
-            let swallows = self.bytes[body..]
-                .iter()
-                .any(|byte| matches!(byte, b'{' | b'}' | b'[' | b']' | b'"' | b','));
+            let swallows = self.bytes[body..].iter().any(|byte| matches!(byte, b'{' | b'}' | b'[' | b']' | b'"' | b','));
             if swallows {
-                return Err(ParseError::CutOff {
-                    offset: self.at,
-                    inside: CutOff::Comment,
-                });
+                return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Comment });
             }
         }
         if self.text[body..self.at].matches('"').count() % 2 == 1 {
@@ -91,10 +75,7 @@ impl Reader<'_> {
     fn block_comment(&mut self, start: usize) -> Result<(), ParseError> {
         let Some(length) = self.text[start + 2..].find("*/") else {
             self.at = self.bytes.len();
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Comment,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Comment });
         };
         self.at = start + 2 + length + 2;
         self.log(EditKind::Comment, start, self.at);
@@ -107,13 +88,6 @@ pub(crate) const fn is_odd_space(character: char) -> bool {
     matches!(
         character,
         '\u{b}' | '\u{c}' | '\u{85}' | '\u{a0}' | '\u{1680}' | '\u{2000}'
-            ..='\u{200b}'
-                | '\u{2028}'
-                | '\u{2029}'
-                | '\u{202f}'
-                | '\u{205f}'
-                | '\u{2060}'
-                | '\u{3000}'
-                | '\u{feff}'
+            ..='\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{2060}' | '\u{3000}' | '\u{feff}'
     )
 }

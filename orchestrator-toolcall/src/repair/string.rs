@@ -60,10 +60,7 @@ impl Reader<'_> {
                     text.push(char::from(byte));
                 }
                 None => {
-                    return Err(ParseError::CutOff {
-                        offset: self.at,
-                        inside: role.cut_off(),
-                    });
+                    return Err(ParseError::CutOff { offset: self.at, inside: role.cut_off() });
                 }
             }
             plain = self.at;
@@ -93,10 +90,7 @@ impl Reader<'_> {
         let mut controls: Option<(usize, usize)> = None;
         let close = loop {
             let Some(character) = self.peek_char() else {
-                return Err(ParseError::CutOff {
-                    offset: self.at,
-                    inside: role.cut_off(),
-                });
+                return Err(ParseError::CutOff { offset: self.at, inside: role.cut_off() });
             };
             if closes(open, character) {
                 break character;
@@ -121,20 +115,14 @@ impl Reader<'_> {
         let end = self.at;
         self.skip_space()?;
         let follows = match (role, self.peek_char()) {
-            (Role::Key, Some(':' | '：')) | (Role::Value, Some(',' | '，' | '}' | ']') | None) => {
-                true
-            }
+            (Role::Key, Some(':' | '：')) | (Role::Value, Some(',' | '，' | '}' | ']') | None) => true,
             (Role::Value, Some('`' | '<')) => self.bytes[end..self.at].contains(&b'\n'),
             _ => false,
         };
         if !follows {
             return Err(ParseError::GuessedQuotes { offset: end });
         }
-        let kind = if open == '\'' {
-            EditKind::SingleQuotes
-        } else {
-            EditKind::SmartQuotes
-        };
+        let kind = if open == '\'' { EditKind::SingleQuotes } else { EditKind::SmartQuotes };
         self.log(kind, start, end);
         self.log_controls(controls);
         Ok(text)
@@ -148,26 +136,16 @@ impl Reader<'_> {
         }
         let word = &self.text[start..self.at];
         if self.at >= self.bytes.len() {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Key,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Key });
         }
         if matches!(word, "true" | "false" | "null" | "True" | "False" | "None") {
-            return Err(ParseError::Unexpected {
-                offset: start,
-                expected: "a key in double quotes",
-            });
+            return Err(ParseError::Unexpected { offset: start, expected: "a key in double quotes" });
         }
         self.log(EditKind::UnquotedKey, start, self.at);
         Ok(word.to_owned())
     }
 
-    fn control(
-        &mut self,
-        byte: u8,
-        controls: &mut Option<(usize, usize)>,
-    ) -> Result<(), ParseError> {
+    fn control(&mut self, byte: u8, controls: &mut Option<(usize, usize)>) -> Result<(), ParseError> {
         if byte == 0 || !self.is_tolerant() {
             return Err(ParseError::ControlCharacter { offset: self.at });
         }
@@ -188,10 +166,7 @@ impl Reader<'_> {
         let start = self.at;
         self.at += 1;
         let Some(byte) = self.peek() else {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: role.cut_off(),
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: role.cut_off() });
         };
         self.at += 1;
         text.push(match byte {
@@ -220,13 +195,8 @@ impl Reader<'_> {
         let first = self.hex(start, 4, role)?;
         let code = match first {
             0xd800..=0xdbff => {
-                if self.peek().is_none()
-                    || (self.at + 1 == self.bytes.len() && self.peek() == Some(b'\\'))
-                {
-                    return Err(ParseError::CutOff {
-                        offset: self.bytes.len(),
-                        inside: role.cut_off(),
-                    });
+                if self.peek().is_none() || (self.at + 1 == self.bytes.len() && self.peek() == Some(b'\\')) {
+                    return Err(ParseError::CutOff { offset: self.bytes.len(), inside: role.cut_off() });
                 }
                 if !self.bytes[self.at..].starts_with(b"\\u") {
                     return Err(ParseError::LoneSurrogate { offset: start });
@@ -247,10 +217,7 @@ impl Reader<'_> {
         let mut value = 0;
         for _ in 0..digits {
             let Some(byte) = self.peek() else {
-                return Err(ParseError::CutOff {
-                    offset: self.at,
-                    inside: role.cut_off(),
-                });
+                return Err(ParseError::CutOff { offset: self.at, inside: role.cut_off() });
             };
             let Some(digit) = char::from(byte).to_digit(16) else {
                 return Err(ParseError::BadEscape { offset: start });
@@ -272,15 +239,7 @@ const fn is_typographic(character: char) -> bool {
 }
 
 const fn closes(open: char, close: char) -> bool {
-    matches!(
-        (open, close),
-        ('\'', '\'')
-            | ('“' | '”' | '„', '”')
-            | ('„', '“')
-            | ('«', '»')
-            | ('‘' | '’' | '‚', '’')
-            | ('‚', '‘')
-    )
+    matches!((open, close), ('\'', '\'') | ('“' | '”' | '„', '”') | ('„', '“') | ('«', '»') | ('‘' | '’' | '‚', '’') | ('‚', '‘'))
 }
 
 /// Says whether a character begins a key without quotes.

@@ -32,11 +32,7 @@ fn json_is_read_as_any_other_parser_reads_it() {
         r#"{"a":{"b":[null]},"":0}"#,
         "\r\n{\t\"a\" : 1 }\n",
     ] {
-        assert_eq!(
-            strict(text).unwrap(),
-            serde_json::from_str::<Value>(text).unwrap(),
-            "{text}"
-        );
+        assert_eq!(strict(text).unwrap(), serde_json::from_str::<Value>(text).unwrap(), "{text}");
     }
 }
 
@@ -88,19 +84,10 @@ fn everything_else_is_an_error_with_a_code() {
 
 #[test]
 fn integers_are_exact_or_refused() {
-    assert_eq!(
-        strict("18446744073709551616").unwrap(),
-        json!(18_446_744_073_709_551_616.0)
-    );
+    assert_eq!(strict("18446744073709551616").unwrap(), json!(18_446_744_073_709_551_616.0));
     assert_eq!(strict("100000000000000000000").unwrap(), json!(1e20));
-    assert_eq!(
-        strict("9007199254740993").unwrap().as_u64(),
-        Some(9_007_199_254_740_993)
-    );
-    assert_eq!(
-        strict("123456789012345678901234567890"),
-        Err("toolcall.number_out_of_range")
-    );
+    assert_eq!(strict("9007199254740993").unwrap().as_u64(), Some(9_007_199_254_740_993));
+    assert_eq!(strict("123456789012345678901234567890"), Err("toolcall.number_out_of_range"));
 }
 
 #[test]
@@ -118,27 +105,13 @@ fn hostile_texts_are_errors_in_little_time() {
     assert_eq!(strict(&digits), Err("toolcall.number_out_of_range"));
     assert_eq!(strict(b"\xff\xfe"), Err("toolcall.not_utf8"));
     assert_eq!(strict(b"\"a\xed\xa0\x80\""), Err("toolcall.not_utf8"));
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
 #[test]
 fn limits_are_the_callers() {
-    let limits = Limits {
-        max_bytes: 10,
-        max_depth: 2,
-        ..Limits::DEFAULT
-    };
+    let limits = Limits { max_bytes: 10, max_depth: 2, ..Limits::DEFAULT };
     assert!(parse_strict(b"[[1]]", &limits).is_ok());
-    assert_eq!(
-        parse_strict(b"[[[1]]]", &limits).unwrap_err().code(),
-        "toolcall.too_deep"
-    );
-    assert_eq!(
-        parse_strict(b"[1,2,3,4,5]", &limits).unwrap_err().code(),
-        "toolcall.too_large"
-    );
+    assert_eq!(parse_strict(b"[[[1]]]", &limits).unwrap_err().code(), "toolcall.too_deep");
+    assert_eq!(parse_strict(b"[1,2,3,4,5]", &limits).unwrap_err().code(), "toolcall.too_large");
 }

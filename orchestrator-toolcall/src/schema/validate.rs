@@ -55,17 +55,10 @@ impl Validator {
     pub fn named(schema: &Value, subject: &str) -> Result<Self, ToolError> {
         jsonschema::options()
             .offline()
-            .with_pattern_options(
-                PatternOptions::regex()
-                    .size_limit(PATTERN_SIZE)
-                    .dfa_size_limit(PATTERN_SIZE),
-            )
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE))
             .build(schema)
             .map(|compiled| Self { compiled })
-            .map_err(|error| ToolError::Schema {
-                subject: subject.to_owned(),
-                reason: shorten(error.to_string()),
-            })
+            .map_err(|error| ToolError::Schema { subject: subject.to_owned(), reason: shorten(error.to_string()) })
     }
 
     /// Says whether a value matches; the quick question.
@@ -80,11 +73,7 @@ impl Validator {
         if self.is_valid(value) {
             return Vec::new();
         }
-        self.compiled
-            .iter_errors(value)
-            .take(limit)
-            .map(|error| problem(&error))
-            .collect()
+        self.compiled.iter_errors(value).take(limit).map(|error| problem(&error)).collect()
     }
 
     /// The places whose type is wrong, with the types that would be right there.
@@ -94,12 +83,8 @@ impl Validator {
             .take(MAX_TYPE_FINDINGS)
             .filter_map(|error| {
                 let types = match error.kind() {
-                    ValidationErrorKind::Type {
-                        kind: TypeKind::Single(single),
-                    } => vec![single.to_string()],
-                    ValidationErrorKind::Type {
-                        kind: TypeKind::Multiple(several),
-                    } => several.iter().map(|one| one.to_string()).collect(),
+                    ValidationErrorKind::Type { kind: TypeKind::Single(single) } => vec![single.to_string()],
+                    ValidationErrorKind::Type { kind: TypeKind::Multiple(several) } => several.iter().map(|one| one.to_string()).collect(),
                     _ => return None,
                 };
                 Some((error.instance_path().as_str().to_owned(), types))
@@ -115,36 +100,18 @@ impl fmt::Debug for Validator {
 }
 
 fn problem(error: &ValidationError<'_>) -> Problem {
-    Problem::new(
-        error.instance_path().as_str(),
-        error.kind().keyword(),
-        expected(error.kind()),
-    )
+    Problem::new(error.instance_path().as_str(), error.kind().keyword(), expected(error.kind()))
 }
 
 /// What a keyword wants, told from the schema alone.
 fn expected(kind: &ValidationErrorKind) -> String {
     use ValidationErrorKind as Kind;
     match kind {
-        Kind::Type {
-            kind: TypeKind::Single(single),
-        } => single.to_string(),
-        Kind::Type {
-            kind: TypeKind::Multiple(several),
-        } => several
-            .iter()
-            .map(|one| one.to_string())
-            .collect::<Vec<_>>()
-            .join(" | "),
-        Kind::Required { property } => property
-            .as_str()
-            .map_or_else(|| property.to_string(), str::to_owned),
+        Kind::Type { kind: TypeKind::Single(single) } => single.to_string(),
+        Kind::Type { kind: TypeKind::Multiple(several) } => several.iter().map(|one| one.to_string()).collect::<Vec<_>>().join(" | "),
+        Kind::Required { property } => property.as_str().map_or_else(|| property.to_string(), str::to_owned),
         Kind::Enum { options } => match options.as_array() {
-            Some(options) => options
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" | "),
+            Some(options) => options.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "),
             None => options.to_string(),
         },
         Kind::Constant { expected_value } => expected_value.to_string(),
@@ -187,12 +154,7 @@ fn expected(kind: &ValidationErrorKind) -> String {
 }
 
 fn quoted(names: &[String]) -> String {
-    names
-        .iter()
-        .take(5)
-        .map(|name| format!("`{}`", shorten(name.clone())))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().take(5).map(|name| format!("`{}`", shorten(name.clone()))).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -18,21 +18,14 @@ fn values_are_never_repeated_in_findings() {
     for problem in &problems {
         assert!(!format!("{problem:?}").contains("hunter2"), "{problem:?}");
     }
-    let keywords: Vec<_> = problems
-        .iter()
-        .map(|problem| (problem.pointer.as_str(), problem.keyword.as_str()))
-        .collect();
+    let keywords: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.keyword.as_str())).collect();
     assert!(keywords.contains(&("/age", "type")));
     assert!(keywords.contains(&("/kind", "enum")));
 }
 
 #[test]
 fn references_to_the_outside_are_refused() {
-    for reference in [
-        "https://example.com/schema.json",
-        "file:///etc/passwd",
-        "other.json",
-    ] {
+    for reference in ["https://example.com/schema.json", "file:///etc/passwd", "other.json"] {
         let error = Validator::new(&json!({"$ref": reference})).unwrap_err();
         assert_eq!(error.code(), "toolcall.tool_schema", "{reference}");
     }
@@ -48,10 +41,7 @@ fn patterns_that_need_backtracking_are_refused_at_compile_time() {
 #[test]
 fn the_number_of_findings_is_bounded() {
     let validator = Validator::new(&json!({"items": {"type": "string"}})).unwrap();
-    assert_eq!(
-        validator.problems(&json!([1, 2, 3, 4, 5, 6, 7]), 5).len(),
-        5
-    );
+    assert_eq!(validator.problems(&json!([1, 2, 3, 4, 5, 6, 7]), 5).len(), 5);
 }
 
 #[test]

@@ -1,0 +1,275 @@
+//! What an instance's task is waiting for. Each phase holds its futures, and shows itself as an [`InstanceState`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::launch::{LaunchSteps, Launched};
+use super::{Adopted, DriverEvent, FIRST_LOADING_POLL, LONGEST_LOADING_POLL};
+use crate::error::Problem;
+use crate::event::Timestamp;
+use crate::instance::InstanceSpec;
+use crate::instance::probe::{ProbeOutcome, probe};
+use crate::instance::state::{ExitCause, ExitReport, Failure, InstanceState, RunningServer};
+use crate::launcher::{LaunchError, Workload, WorkloadExit};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Why a server is being ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Requested,
+    NeverReady,
+    Unresponsive,
+    /// Somebody else answers on its port.
+    PortTaken,
+    /// Nobody asked for it for longer than its `ttl`.
+    Idle,
+}
+
+impl Trouble {
+    pub(super) const fn why(self) -> &'static str {
+        match self {
+            Self::Requested => "it was told to stop",
+            Self::NeverReady => "it did not become ready within its start period",
+            Self::Unresponsive => "it stopped answering",
+            Self::PortTaken => "somebody else answers on its port",
+            Self::Idle => "nobody asked for it for longer than its `ttl`",
+        }
+    }
+
+    pub(super) const fn cause(self) -> ExitCause {
+        match self {
+            Self::Requested | Self::Idle => ExitCause::Requested,
+            Self::NeverReady => ExitCause::NeverReady,
+            Self::Unresponsive => ExitCause::Unresponsive,
+            Self::PortTaken => ExitCause::PortTaken,
+        }
+    }
+}
+
+/// A server that runs and is not ready yet.
+pub(super) struct Loading {
+    pub(super) workload: Arc<dyn Workload>,
+    pub(super) server: RunningServer,
+    pub(super) detail: String,
+    /// Until when it must be ready.
+    pub(super) deadline: Instant,
+    /// Where its part of the error log begins.
+    pub(super) stderr_offset: u64,
+    timeout: Duration,
+    wait: Duration,
+    probe: BoxFuture<ProbeOutcome>,
+    exit: BoxFuture<WorkloadExit>,
+}
+
+impl Loading {
+    pub(super) fn begin(adopted: Adopted, spec: &InstanceSpec, stderr_offset: u64) -> Self {
+        let Adopted { workload, server } = adopted;
+        let timeout = spec.healthcheck.timeout.get();
+        let probe = Box::pin(probe_after(Duration::ZERO, &server, timeout));
+        Self {
+            exit: exit_of(&workload),
+            workload,
+            server,
+            detail: String::new(),
+            deadline: Instant::now() + spec.healthcheck.start_period.get(),
+            stderr_offset,
+            timeout,
+            wait: FIRST_LOADING_POLL,
+            probe,
+        }
+    }
+
+    /// Arms the next question, a little later each time and never past the deadline.
+    pub(super) fn probe_again(&mut self) {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = self.timeout.min(left.max(FIRST_LOADING_POLL));
+        self.probe = Box::pin(probe_after(self.wait.min(left), &self.server, timeout));
+        self.wait = self.wait.mul_f32(1.5).min(LONGEST_LOADING_POLL);
+    }
+}
+
+/// What is wrong with a server that should answer.
+#[derive(Debug, Clone)]
+pub(super) struct Unhealthy {
+    since: Timestamp,
+    pub(super) reason: String,
+}
+
+/// A server that was ready.
+pub(super) struct Serving {
+    pub(super) workload: Arc<dyn Workload>,
+    pub(super) server: RunningServer,
+    pub(super) since: Instant,
+    ready_at: Timestamp,
+    pub(super) stderr_offset: u64,
+    pub(super) unhealthy: Option<Unhealthy>,
+    /// How many answers in a row were bad.
+    pub(super) bad_answers: u16,
+    timeout: Duration,
+    probe: BoxFuture<ProbeOutcome>,
+    exit: BoxFuture<WorkloadExit>,
+}
+
+impl Serving {
+    pub(super) fn begin(loading: &Loading, interval: Duration) -> Self {
+        Self {
+            exit: exit_of(&loading.workload),
+            workload: loading.workload.clone(),
+            server: loading.server.clone(),
+            since: Instant::now(),
+            ready_at: Timestamp::now(),
+            stderr_offset: loading.stderr_offset,
+            unhealthy: None,
+            bad_answers: 0,
+            probe: Box::pin(probe_after(interval, &loading.server, loading.timeout)),
+            timeout: loading.timeout,
+        }
+    }
+
+    /// Takes in an answer; `retries` bad ones in a row make the server unhealthy, one good one heals it.
+    pub(super) fn note(&mut self, outcome: ProbeOutcome, retries: u16) {
+        let reason = match outcome {
+            ProbeOutcome::Healthy => {
+                self.bad_answers = 0;
+                self.unhealthy = None;
+                return;
+            }
+            ProbeOutcome::Loading { detail } => format!("it says it is not ready: {detail}"),
+            ProbeOutcome::Refused => "it does not listen any more".to_owned(),
+            ProbeOutcome::Bad { reason } => reason,
+        };
+        self.bad_answers = self.bad_answers.saturating_add(1);
+        if self.bad_answers >= retries {
+            let since = self.unhealthy.as_ref().map_or_else(Timestamp::now, |unhealthy| unhealthy.since);
+            self.unhealthy = Some(Unhealthy { since, reason });
+        }
+    }
+
+    /// Arms the next question. After a bad answer the next one comes sooner.
+    pub(super) fn probe_again(&mut self, interval: Duration) {
+        let wait = if self.bad_answers == 0 { interval } else { interval.min(Duration::from_secs(1)) };
+        self.probe = Box::pin(probe_after(wait, &self.server, self.timeout));
+    }
+}
+
+/// What an instance's task is waiting for.
+pub(super) enum Phase {
+    Stopped {
+        last_exit: Option<ExitReport>,
+    },
+    Starting {
+        since: Timestamp,
+        steps: LaunchSteps,
+        launch: BoxFuture<Result<Launched, Problem>>,
+        /// Whether it is to be ended as soon as it is there.
+        stop_asked: bool,
+    },
+    Loading(Loading),
+    Serving(Serving),
+    Stopping {
+        server: RunningServer,
+        since: Timestamp,
+        trouble: Trouble,
+        /// For how long it had been ready.
+        ready_for: Option<Duration>,
+        stderr_offset: u64,
+        stop: BoxFuture<Result<WorkloadExit, LaunchError>>,
+    },
+    Backoff {
+        until: Instant,
+        due: Timestamp,
+        attempt: u32,
+        failure: Failure,
+    },
+    Failed {
+        since: Timestamp,
+        failure: Failure,
+    },
+}
+
+impl Phase {
+    pub(super) fn starting((steps, launch): (LaunchSteps, BoxFuture<Result<Launched, Problem>>)) -> Self {
+        Self::Starting { since: Timestamp::now(), steps, launch, stop_asked: false }
+    }
+
+    pub(super) fn stopping(
+        workload: Arc<dyn Workload>,
+        server: RunningServer,
+        trouble: Trouble,
+        grace: Duration,
+        stderr_offset: u64,
+        ready_for: Option<Duration>,
+    ) -> Self {
+        let stop = Box::pin(async move { workload.stop(grace).await });
+        Self::Stopping { server, since: Timestamp::now(), trouble, ready_for, stderr_offset, stop }
+    }
+
+    /// Waits for what this phase waits for. Cancel-safe: the futures stay in the phase.
+    pub(super) async fn next_event(&mut self) -> DriverEvent {
+        match self {
+            Self::Stopped { .. } | Self::Failed { .. } => std::future::pending().await,
+            Self::Starting { launch, .. } => DriverEvent::Launched(launch.await),
+            Self::Loading(loading) => next_of_running(&mut loading.exit, &mut loading.probe).await,
+            Self::Serving(serving) => next_of_running(&mut serving.exit, &mut serving.probe).await,
+            Self::Stopping { stop, .. } => DriverEvent::Stopped(stop.await),
+            Self::Backoff { until, .. } => {
+                tokio::time::sleep_until((*until).into()).await;
+                DriverEvent::RestartDue
+            }
+        }
+    }
+
+    /// Shows the phase as others see it.
+    pub(super) fn state(&self) -> InstanceState {
+        match self {
+            Self::Stopped { last_exit } => InstanceState::Stopped { last_exit: last_exit.clone() },
+            Self::Starting { since, steps, .. } => InstanceState::Starting { since: *since, step: steps.current() },
+            Self::Loading(loading) => InstanceState::Loading { server: loading.server.clone(), detail: loading.detail.clone() },
+            Self::Serving(serving) => match &serving.unhealthy {
+                None => InstanceState::Ready { server: serving.server.clone(), since: serving.ready_at },
+                Some(unhealthy) => {
+                    InstanceState::Unhealthy { server: serving.server.clone(), since: unhealthy.since, reason: unhealthy.reason.clone() }
+                }
+            },
+            Self::Stopping { server, since, .. } => InstanceState::Stopping { server: server.clone(), since: *since },
+            Self::Backoff { due, attempt, failure, .. } => {
+                InstanceState::Backoff { until: *due, attempt: *attempt, failure: failure.clone() }
+            }
+            Self::Failed { since, failure } => InstanceState::Failed { since: *since, failure: failure.clone() },
+        }
+    }
+
+    /// Returns the server's workload, in the phases that have one to watch.
+    pub(super) fn workload(&self) -> Option<&Arc<dyn Workload>> {
+        match self {
+            Self::Loading(loading) => Some(&loading.workload),
+            Self::Serving(serving) => Some(&serving.workload),
+            Self::Stopped { .. } | Self::Starting { .. } | Self::Stopping { .. } | Self::Backoff { .. } | Self::Failed { .. } => None,
+        }
+    }
+}
+
+/// An exit is seen before an answer: a dead server's last answer says nothing.
+async fn next_of_running(exit: &mut BoxFuture<WorkloadExit>, probe: &mut BoxFuture<ProbeOutcome>) -> DriverEvent {
+    tokio::select! {
+        biased;
+        exit = exit => DriverEvent::Exited(exit),
+        outcome = probe => DriverEvent::Probed(outcome),
+    }
+}
+
+fn exit_of(workload: &Arc<dyn Workload>) -> BoxFuture<WorkloadExit> {
+    let workload = workload.clone();
+    Box::pin(async move { workload.wait().await })
+}
+
+fn probe_after(wait: Duration, server: &RunningServer, timeout: Duration) -> impl Future<Output = ProbeOutcome> + Send + use<> {
+    let (address, path) = (server.address, server.health_path.clone());
+    async move {
+        tokio::time::sleep(wait).await;
+        probe(address, &path, timeout).await
+    }
+}

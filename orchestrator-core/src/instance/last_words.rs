@@ -1,0 +1,117 @@
+//! The last lines a server wrote to its error output: they explain a failure.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// How many lines are shown.
+const LINES: usize = 20;
+/// How much of the log is looked at, in bytes.
+const WINDOW: u64 = 32 * 1024;
+/// The longest line that is shown, in characters.
+const LONGEST_LINE: usize = 500;
+
+/// Returns the last lines that were written after `offset`, control characters taken out. A log that cannot be
+/// read has no last words.
+pub(super) async fn read(log: Option<PathBuf>, offset: u64) -> Vec<String> {
+    let Some(log) = log else { return Vec::new() };
+    tokio::task::spawn_blocking(move || read_since(&log, offset)).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+fn read_since(log: &Path, offset: u64) -> io::Result<Vec<String>> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    // A log that is shorter than it was has been rotated: all of it is newer.
+    let begin = if offset > length { 0 } else { offset };
+    let begin = begin.max(length.saturating_sub(WINDOW));
+    file.seek(SeekFrom::Start(begin))?;
+    let mut bytes = Vec::new();
+    file.take(WINDOW).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text.lines().map(clean).filter(|line| !line.trim().is_empty()).collect();
+    Ok(lines[lines.len().saturating_sub(LINES)..].to_vec())
+}
+
+/// Takes colour codes and other control characters out of a line.
+fn clean(line: &str) -> String {
+    let mut clean = String::new();
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        if character == '\u{1b}' {
+            // A control sequence ends with its first letter.
+            characters.by_ref().find(char::is_ascii_alphabetic);
+        } else if character == '\t' {
+            clean.push(' ');
+        } else if !character.is_control() {
+            clean.push(character);
+        }
+        if clean.len() >= LONGEST_LINE {
+            clean.push('…');
+            break;
+        }
+    }
+    clean
+}
+
+/// Returns the name of a signal, such as `SIGKILL`.
+pub(super) fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        31 => "SIGSYS",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+    use std::io::Write;
+
+    fn log(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn shows_only_what_this_server_wrote() {
+        let file = log("old\nnew one\nnew two\n");
+        assert_eq!(read_since(file.path(), 4).unwrap(), ["new one", "new two"]);
+    }
+
+    #[test]
+    fn a_rotated_log_is_all_new() {
+        assert_eq!(read_since(log("new\n").path(), 1_000).unwrap(), ["new"]);
+    }
+
+    #[test]
+    fn keeps_the_last_lines_of_a_long_log_without_control_characters() {
+        let mut text = "x".repeat(100_000);
+        for line in 0..50 {
+            text.push_str(&format!("\n\u{1b}[31mline {line}\u{1b}[0m\u{7}"));
+        }
+        let lines = read_since(log(&text).path(), 0).unwrap();
+        assert_eq!(lines.len(), LINES);
+        assert_eq!(lines.last().unwrap(), "line 49");
+    }
+
+    #[test]
+    fn an_endless_line_is_cut() {
+        let lines = read_since(log(&"y".repeat(40_000)).path(), 0).unwrap();
+        assert!(lines[0].len() <= LONGEST_LINE + '…'.len_utf8());
+    }
+}

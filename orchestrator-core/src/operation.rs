@@ -1,0 +1,125 @@
+//! Operations: long jobs with progress that are remembered across a restart.
+
+pub(crate) mod registry;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+use crate::event::Timestamp;
+
+/// The identity of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(with = "String")]
+pub struct OperationId(uuid::Uuid);
+
+impl OperationId {
+    /// Makes a new identity; later ones sort after earlier ones.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::now_v7())
+    }
+}
+
+impl std::fmt::Display for OperationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for OperationId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum OperationKind {
+    /// Builds an environment.
+    CreateEnvironment {
+        /// Its key.
+        key: crate::names::EnvKey,
+    },
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ProgressUpdate {
+    /// The phase, in a few words for people.
+    pub phase: String,
+    /// What was done of it, where it can be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// Of how much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+/// Whoever is told how far a job is.
+pub trait Progress: Send + Sync {
+    /// Takes the newest update. Must return at once.
+    fn update(&self, update: ProgressUpdate);
+}
+
+/// Takes no interest.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn update(&self, _: ProgressUpdate) {}
+}
+
+/// Where an operation stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "status")]
+pub enum OperationStatus {
+    /// It is under way.
+    Running {
+        /// How far it is.
+        progress: ProgressUpdate,
+    },
+    /// It was done.
+    Succeeded {
+        /// When.
+        at: Timestamp,
+    },
+    /// It could not be done.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        problem: Problem,
+    },
+    /// A person, or the end of the daemon, stopped it.
+    Cancelled {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl OperationStatus {
+    /// Returns whether it will not change any more.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Running { .. })
+    }
+}
+
+/// A long job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Operation {
+    /// Its identity.
+    pub id: OperationId,
+    /// What it does.
+    pub kind: OperationKind,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// Where it stands.
+    pub status: OperationStatus,
+}

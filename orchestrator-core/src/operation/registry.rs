@@ -1,0 +1,177 @@
+//! The operations of this session: each one's task, progress and cancellation; the store remembers them beyond it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Operation, OperationId, OperationKind, OperationStatus, Progress, ProgressUpdate};
+use crate::error::{ErrorCode, Problem};
+use crate::event::{EventDraft, EventKind, Timestamp};
+use crate::event_log::EventLog;
+use crate::store::StateStore;
+
+/// How many operations are listed.
+const LISTED: usize = 100;
+/// How many ended operations can still be watched.
+const WATCHABLE: usize = 64;
+
+/// Begins, watches and cancels operations.
+pub(crate) struct OperationRegistry {
+    store: Arc<dyn StateStore>,
+    events: EventLog,
+    tasks: TaskTracker,
+    known: Arc<Mutex<HashMap<OperationId, Known>>>,
+}
+
+struct Known {
+    operation: watch::Receiver<Operation>,
+    cancel: CancellationToken,
+}
+
+/// Takes the progress of one operation.
+pub(crate) struct OperationProgress {
+    publisher: watch::Sender<Operation>,
+}
+
+impl Progress for OperationProgress {
+    fn update(&self, update: ProgressUpdate) {
+        self.publisher.send_if_modified(|operation| {
+            let status = OperationStatus::Running { progress: update };
+            let is_new = operation.status != status;
+            operation.status = status;
+            is_new
+        });
+    }
+}
+
+impl OperationRegistry {
+    pub(crate) fn new(store: Arc<dyn StateStore>, events: EventLog, tasks: TaskTracker) -> Self {
+        Self { store, events, tasks, known: Arc::default() }
+    }
+
+    /// Ends the operations that an earlier owner left under way: what they built is not there, so they are cancelled.
+    pub(crate) async fn recover(&self) -> Result<(), Problem> {
+        for mut operation in self.store.operations(LISTED).await? {
+            if !operation.status.is_final() {
+                operation.status = OperationStatus::Cancelled { at: Timestamp::now() };
+                self.store.put_operation(operation).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins an operation, or joins one of the same kind that is under way.
+    pub(crate) async fn begin<W, F>(&self, kind: OperationKind, work: W) -> Result<Operation, Problem>
+    where
+        W: FnOnce(OperationProgress, CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), Problem>> + Send + 'static,
+    {
+        let operation = Operation {
+            id: OperationId::generate(),
+            kind,
+            created_at: Timestamp::now(),
+            status: OperationStatus::Running { progress: ProgressUpdate { phase: "begun".to_owned(), done: None, total: None } },
+        };
+        let cancel = CancellationToken::new();
+        let publisher = watch::Sender::new(operation.clone());
+        {
+            let mut known = self.known();
+            let same = known
+                .values()
+                .map(|known| known.operation.borrow().clone())
+                .find(|other| other.kind == operation.kind && !other.status.is_final());
+            if let Some(same) = same {
+                return Ok(same);
+            }
+            forget_oldest(&mut known);
+            known.insert(operation.id, Known { operation: publisher.subscribe(), cancel: cancel.clone() });
+        }
+        self.store.put_operation(operation.clone()).await?;
+        self.announce(&operation, "begun");
+        let (store, events) = (self.store.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let result = work(OperationProgress { publisher: publisher.clone() }, cancel).await;
+            let mut ended = publisher.borrow().clone();
+            ended.status = status_of(result);
+            if let Err(error) = store.put_operation(ended.clone()).await {
+                tracing::warn!(%error, id = %ended.id, "the end of the operation could not be stored");
+            }
+            let words = outcome(&ended.status);
+            events.record(draft(&ended, &words));
+            publisher.send_replace(ended);
+        });
+        Ok(operation)
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<Operation>, Problem> {
+        let mut operations = self.store.operations(LISTED).await?;
+        let known = self.known();
+        for operation in &mut operations {
+            // The store has no progress; the session has.
+            if let Some(known) = known.get(&operation.id) {
+                *operation = known.operation.borrow().clone();
+            }
+        }
+        Ok(operations)
+    }
+
+    pub(crate) fn watch(&self, id: OperationId) -> Option<watch::Receiver<Operation>> {
+        self.known().get(&id).map(|known| known.operation.clone())
+    }
+
+    /// Asks an operation to end; returns whether there was one to ask.
+    pub(crate) fn cancel(&self, id: OperationId) -> bool {
+        let known = self.known();
+        let running = known.get(&id).filter(|known| !known.operation.borrow().status.is_final());
+        running.inspect(|known| known.cancel.cancel()).is_some()
+    }
+
+    pub(crate) fn cancel_all(&self) {
+        self.known().values().for_each(|known| known.cancel.cancel());
+    }
+
+    fn announce(&self, operation: &Operation, words: &str) {
+        self.events.record(draft(operation, words));
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<OperationId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn forget_oldest(known: &mut HashMap<OperationId, Known>) {
+    while known.len() >= WATCHABLE {
+        let ended = known.iter().filter(|(_, known)| known.operation.borrow().status.is_final()).map(|(id, _)| *id).min();
+        let Some(oldest) = ended else { return };
+        known.remove(&oldest);
+    }
+}
+
+fn status_of(result: Result<(), Problem>) -> OperationStatus {
+    let at = Timestamp::now();
+    match result {
+        Ok(()) => OperationStatus::Succeeded { at },
+        Err(problem) if problem.code == ErrorCode::Cancelled => OperationStatus::Cancelled { at },
+        Err(problem) => OperationStatus::Failed { at, problem },
+    }
+}
+
+fn outcome(status: &OperationStatus) -> String {
+    match status {
+        OperationStatus::Running { .. } => "under way".to_owned(),
+        OperationStatus::Succeeded { .. } => "done".to_owned(),
+        OperationStatus::Cancelled { .. } => "cancelled".to_owned(),
+        OperationStatus::Failed { problem, .. } => format!("failed: {problem}"),
+    }
+}
+
+fn draft(operation: &Operation, words: &str) -> EventDraft {
+    let what = match &operation.kind {
+        OperationKind::CreateEnvironment { key } => format!("building the environment `{key}`"),
+    };
+    let data = serde_json::json!({ "operation": operation.id, "outcome": words });
+    EventDraft::new(EventKind::Operation, format!("{what}: {words}")).with_data(data)
+}

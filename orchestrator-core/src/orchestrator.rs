@@ -1,0 +1,124 @@
+//! The facade: everything a frontend can ask for, over the parts that do it.
+//!
+//! One [`Orchestrator`] owns one home, by a lock. It is cheap to clone; its clones are the same one.
+
+mod builder;
+mod describe;
+mod environments;
+mod fleet;
+mod instances;
+mod lease;
+mod owner_lock;
+mod recovery;
+mod routes;
+mod services;
+mod shutdown;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::DaemonConfig;
+use crate::error::Problem;
+use crate::event::Event;
+use crate::hardware::Hardware;
+use crate::model::{InstalledModel, ModelReference};
+use crate::paths::Paths;
+
+pub use builder::OrchestratorBuilder;
+pub use describe::InstanceDescription;
+pub use instances::{InstanceList, RemoveMode};
+pub use lease::Lease;
+pub use routes::ServedModel;
+pub use shutdown::ShutdownMode;
+
+pub(crate) use services::Services;
+
+use fleet::Fleet;
+use owner_lock::OwnerLock;
+
+use crate::operation::registry::OperationRegistry;
+
+/// The owner of one home.
+#[derive(Clone)]
+pub struct Orchestrator {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    services: Arc<Services>,
+    fleet: Fleet,
+    operations: OperationRegistry,
+    /// The event log outlives every other task, so that their last words are written down.
+    event_log_task: TaskTracker,
+    event_log_end: CancellationToken,
+    lock: OwnerLock,
+}
+
+impl Orchestrator {
+    /// Begins to put one together for the home at `paths`.
+    #[must_use]
+    pub fn builder(paths: Paths) -> OrchestratorBuilder {
+        OrchestratorBuilder::new(paths)
+    }
+
+    /// Returns where everything lives.
+    #[must_use]
+    pub fn paths(&self) -> &Paths {
+        &self.inner.services.paths
+    }
+
+    /// Returns the daemon's configuration.
+    #[must_use]
+    pub fn config(&self) -> &DaemonConfig {
+        &self.inner.services.config
+    }
+
+    /// Returns the events after a number, oldest first, at most `limit`.
+    pub async fn events_after(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, Problem> {
+        Ok(self.inner.services.store.events_after(sequence, limit).await?)
+    }
+
+    /// Returns the last events, oldest first, at most `limit`.
+    pub async fn last_events(&self, limit: usize) -> Result<Vec<Event>, Problem> {
+        self.inner.services.events.flush().await;
+        Ok(self.inner.services.store.last_events(None, limit).await?)
+    }
+
+    /// Listens to events from now on. A listener that falls far behind is told how many it missed.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.inner.services.events.subscribe()
+    }
+
+    /// Lists the models that are on this machine: those of the providers, and those that instances name.
+    pub async fn models(&self) -> Result<Vec<InstalledModel>, Problem> {
+        let mut models: Vec<InstalledModel> = Vec::new();
+        for provider in self.inner.services.providers.values() {
+            models.extend(provider.installed().await?);
+        }
+        for reference in self.inner.fleet.configured_models() {
+            if models.iter().all(|model| model.reference != reference) {
+                // A model that cannot be read is the instance's problem, shown there.
+                models.extend(self.inner.services.resolve_model(&reference).await);
+            }
+        }
+        models.sort_by_key(|model| model.reference.to_string());
+        Ok(models)
+    }
+
+    /// Looks at one model.
+    pub async fn model_info(&self, reference: &ModelReference) -> Result<InstalledModel, Problem> {
+        self.inner.services.resolve_model(reference).await
+    }
+
+    /// Returns what this machine has.
+    pub async fn hardware(&self) -> Hardware {
+        self.inner.services.hardware.probe().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Puts an [`Orchestrator`] together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::fleet::Fleet;
+use super::owner_lock::OwnerLock;
+use super::{Inner, Orchestrator, Services};
+use crate::config::DaemonConfig;
+use crate::env::EnvRegistry;
+use crate::error::{ErrorCode, Problem};
+use crate::event::{EventDraft, EventKind};
+use crate::event_log::EventLog;
+use crate::hardware::HardwareProbe;
+use crate::instance::ports::PortBook;
+use crate::launcher::Launcher;
+use crate::operation::registry::OperationRegistry;
+use crate::paths::Paths;
+use crate::process::LocalLauncher;
+use crate::provider::{Provider, ProviderKind};
+use crate::runtime::{Runtime, RuntimeKind};
+use crate::store::StateStore;
+use crate::store::sqlite::{OpenOutcome, SqliteStore};
+
+/// Collects the parts of an [`Orchestrator`].
+pub struct OrchestratorBuilder {
+    paths: Paths,
+    config: DaemonConfig,
+    runtimes: BTreeMap<RuntimeKind, Arc<dyn Runtime>>,
+    providers: BTreeMap<ProviderKind, Arc<dyn Provider>>,
+    environments: Option<Arc<dyn EnvRegistry>>,
+    launcher: Option<Arc<dyn Launcher>>,
+    hardware: Option<Arc<dyn HardwareProbe>>,
+}
+
+impl OrchestratorBuilder {
+    pub(super) fn new(paths: Paths) -> Self {
+        Self {
+            paths,
+            config: DaemonConfig::default(),
+            runtimes: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            environments: None,
+            launcher: None,
+            hardware: None,
+        }
+    }
+
+    /// Returns where everything will live.
+    #[must_use]
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Sets the daemon's configuration.
+    #[must_use]
+    pub fn config(mut self, config: DaemonConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a runtime, in place of one of the same kind.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtimes.insert(runtime.kind(), runtime);
+        self
+    }
+
+    /// Adds a provider, in place of one of the same kind.
+    #[must_use]
+    pub fn provider(mut self, provider: Arc<dyn Provider>) -> Self {
+        self.providers.insert(provider.kind(), provider);
+        self
+    }
+
+    /// Sets who builds and keeps environments.
+    #[must_use]
+    pub fn environments(mut self, environments: Arc<dyn EnvRegistry>) -> Self {
+        self.environments = Some(environments);
+        self
+    }
+
+    /// Sets who starts servers; processes of this machine, when it is left out.
+    #[must_use]
+    pub fn launcher(mut self, launcher: Arc<dyn Launcher>) -> Self {
+        self.launcher = Some(launcher);
+        self
+    }
+
+    /// Sets who looks at the machine.
+    #[must_use]
+    pub fn hardware(mut self, hardware: Arc<dyn HardwareProbe>) -> Self {
+        self.hardware = Some(hardware);
+        self
+    }
+
+    /// Takes the home, opens its state and recovers what runs in it. This is the only way to start, after an orderly
+    /// end as after a crash.
+    ///
+    /// # Errors
+    /// Fails with `daemon.home_owned` when another process owns the home, and when the home or its database cannot
+    /// be used.
+    pub async fn open(self) -> Result<Orchestrator, Problem> {
+        let missing = |what: &str| Problem::new(ErrorCode::Internal, format!("an orchestrator needs {what}"));
+        let environments = self.environments.ok_or_else(|| missing("an environment registry"))?;
+        let hardware = self.hardware.ok_or_else(|| missing("a hardware probe"))?;
+        let lock = OwnerLock::take(&self.paths)?;
+        let database = self.paths.database();
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&database)).await;
+        let (store, outcome) = opened.map_err(|error| missing("a state store").with_cause(error.to_string()))??;
+        let store: Arc<dyn StateStore> = Arc::new(store);
+        let (event_log_task, event_log_end) = (TaskTracker::new(), CancellationToken::new());
+        let launcher = self.launcher.unwrap_or_else(|| Arc::new(LocalLauncher::of_home(&self.paths)));
+        let services = Arc::new(Services {
+            runtimes: self.runtimes,
+            providers: self.providers,
+            environments,
+            launcher,
+            hardware,
+            events: EventLog::start(store.clone(), &event_log_task, event_log_end.clone()),
+            store,
+            ports: Arc::new(PortBook::default()),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            config: self.config,
+            paths: self.paths,
+        });
+        let operations = OperationRegistry::new(services.store.clone(), services.events.clone(), services.tasks.clone());
+        let orchestrator =
+            Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock }) };
+        orchestrator.begin_life(outcome).await?;
+        Ok(orchestrator)
+    }
+}
+
+impl Orchestrator {
+    async fn begin_life(&self, outcome: OpenOutcome) -> Result<(), Problem> {
+        let events = &self.inner.services.events;
+        events.record(EventDraft::new(EventKind::Daemon, format!("process {} owns this home", std::process::id())));
+        if let OpenOutcome::Rebuilt { quarantined, reason } = outcome {
+            let kept = quarantined.display();
+            self.warn(None, format!("the state database was unreadable ({reason}); it was kept as `{kept}` and begun anew"));
+        }
+        self.inner.operations.recover().await?;
+        self.recover().await
+    }
+}

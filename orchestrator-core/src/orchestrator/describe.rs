@@ -1,0 +1,138 @@
+//! How an instance is shown: one row, or everything about it.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Orchestrator;
+use crate::error::Problem;
+use crate::event::Event;
+use crate::instance::spec::Backend;
+use crate::instance::{Health, InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary};
+use crate::model::InstalledModel;
+use crate::names::InstanceName;
+
+/// How many events a description shows.
+const EVENTS: usize = 10;
+
+/// Everything about one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceDescription {
+    /// Its row.
+    pub summary: InstanceSummary,
+    /// Its state, with what is true in it.
+    pub state: InstanceState,
+    /// The configuration it runs with, or would; defaults filled in.
+    pub spec: InstanceSpec,
+    /// Whether its file says something else by now; `orch restart` takes that over.
+    pub config_changed: bool,
+    /// What is wrong with its file, where something is.
+    pub config_problem: Option<Problem>,
+    /// Its model, where it could be looked at.
+    pub model: Option<InstalledModel>,
+    /// What is wrong with its model, where something is.
+    pub model_problem: Option<Problem>,
+    /// The folder of its configuration.
+    pub config_dir: PathBuf,
+    /// The folder of its logs.
+    pub logs_dir: PathBuf,
+    /// How many requests are under way.
+    pub requests_in_flight: usize,
+    /// What happened to it lately, oldest first.
+    pub events: Vec<Event>,
+}
+
+impl Orchestrator {
+    /// Returns everything about one instance.
+    pub async fn describe(&self, name: &InstanceName) -> Result<InstanceDescription, Problem> {
+        let configured = self.read_spec(name);
+        let handle = self.inner.fleet.handle(name);
+        let (spec, state) = match (&handle, &configured) {
+            (Some(handle), _) if handle.snapshot.borrow().state.server().is_some() => {
+                let snapshot = handle.snapshot.borrow().clone();
+                (snapshot.spec, snapshot.state)
+            }
+            (Some(handle), configured) => {
+                let snapshot = handle.snapshot.borrow().clone();
+                (configured.as_ref().unwrap_or(&snapshot.spec).clone(), snapshot.state)
+            }
+            (None, Ok(spec)) => (spec.clone(), InstanceState::Stopped { last_exit: None }),
+            (None, Err(problem)) => return Err(problem.clone()),
+        };
+        let model = self.inner.services.resolve_model(&spec.model.reference).await;
+        self.inner.services.events.flush().await;
+        Ok(InstanceDescription {
+            summary: self.summary(name).await,
+            state,
+            config_changed: configured.as_ref().is_ok_and(|configured| *configured != spec),
+            config_problem: configured.err(),
+            spec: (*spec).clone(),
+            model_problem: model.as_ref().err().cloned(),
+            model: model.ok(),
+            config_dir: self.paths().instance_dir(name),
+            logs_dir: self.paths().instance_logs_dir(name),
+            requests_in_flight: handle.map_or(0, |handle| handle.activity.in_flight()),
+            events: self.inner.services.store.last_events(Some(name), EVENTS).await?,
+        })
+    }
+
+    /// Returns the row of an instance that is configured or has a task.
+    pub(super) async fn summary(&self, name: &InstanceName) -> InstanceSummary {
+        let handle = self.inner.fleet.handle(name);
+        let configured = self.inner.fleet.configured(name).and_then(Result::ok);
+        let snapshot = handle.as_ref().map(|handle| handle.snapshot.borrow().clone());
+        let memory = match handle.map(|handle| handle.workload.borrow().clone()) {
+            Some(Some(workload)) => workload.memory_bytes().await,
+            Some(None) | None => None,
+        };
+        summarise(name, snapshot.as_ref(), configured.as_deref(), memory)
+    }
+}
+
+fn summarise(
+    name: &InstanceName,
+    snapshot: Option<&InstanceSnapshot>,
+    configured: Option<&InstanceSpec>,
+    memory_bytes: Option<u64>,
+) -> InstanceSummary {
+    let at_rest = InstanceState::Stopped { last_exit: None };
+    let state = snapshot.map_or(&at_rest, |snapshot| &snapshot.state);
+    let server = state.server();
+    let running = snapshot.map(|snapshot| &*snapshot.spec);
+    // What runs is shown as it was started; what does not, as it would be.
+    let spec = if server.is_some() { running.or(configured) } else { configured.or(running) };
+    let backend = spec.map_or(Backend::Cpu, |spec| spec.gpu.backend);
+    InstanceSummary {
+        name: name.clone(),
+        pid: server.and_then(|server| server.identity.pid()),
+        port: server.map(|server| server.address.port()).or_else(|| spec?.server.port.map(std::num::NonZeroU16::get)),
+        runtime: spec.map(|spec| spec.runtime).unwrap_or_default(),
+        backend,
+        device: device(backend, spec.and_then(|spec| spec.gpu.device_id)),
+        model: spec.map(|spec| spec.model.reference.short_name()).unwrap_or_default(),
+        state: state.name().to_owned(),
+        health: health(state),
+        uptime_seconds: server.map(|server| server.started_at.elapsed_seconds()),
+        memory_mb: memory_bytes.map(|bytes| bytes.div_ceil(1024 * 1024)),
+        restarts: snapshot.map_or(0, |snapshot| snapshot.restarts),
+    }
+}
+
+fn device(backend: Backend, device_id: Option<u32>) -> String {
+    match (backend, device_id) {
+        (Backend::Cpu, _) => "cpu".to_owned(),
+        (backend, None) => backend.as_str().to_owned(),
+        (backend, Some(id)) => format!("{}:{id}", backend.as_str()),
+    }
+}
+
+fn health(state: &InstanceState) -> Health {
+    match state {
+        InstanceState::Stopped { .. } | InstanceState::Stopping { .. } => Health::Unknown,
+        InstanceState::Starting { .. } | InstanceState::Loading { .. } => Health::Loading,
+        InstanceState::Ready { .. } => Health::Healthy,
+        InstanceState::Unhealthy { .. } => Health::Unhealthy,
+        InstanceState::Backoff { .. } | InstanceState::Failed { .. } => Health::Error,
+    }
+}

@@ -1,0 +1,126 @@
+//! The only way to start: look at what is remembered and at what really runs, and take it from there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Orchestrator;
+use crate::error::Problem;
+use crate::event::{EventDraft, EventKind, Timestamp};
+use crate::instance::driver::{self, Adopted, Beginning};
+use crate::instance::{InstanceSpec, RunningServer};
+use crate::launcher::DiscoveredWorkload;
+use crate::names::InstanceName;
+use crate::store::InstanceRecord;
+
+impl Orchestrator {
+    /// Takes over servers that run, starts those that should run and do not, and preloads what asks for it.
+    pub(super) async fn recover(&self) -> Result<(), Problem> {
+        let services = &self.inner.services;
+        self.inner.fleet.reload(services);
+        let records = services.store.instances().await?;
+        let mut discovered: BTreeMap<InstanceName, DiscoveredWorkload> = BTreeMap::new();
+        match services.launcher.discover().await {
+            Ok(found) => discovered.extend(found.into_iter().map(|found| (found.instance.clone(), found))),
+            Err(error) => self.warn(None, format!("running processes could not be looked at: {error}")),
+        }
+        for record in records {
+            let found = discovered.remove(&record.name);
+            self.recover_instance(record, found).await?;
+        }
+        // What runs and is not remembered: the database was lost, or we were killed between start and note.
+        for (name, found) in discovered {
+            self.recover_unremembered(&name, found).await?;
+        }
+        self.preload().await;
+        Ok(())
+    }
+
+    async fn recover_instance(&self, record: InstanceRecord, found: Option<DiscoveredWorkload>) -> Result<(), Problem> {
+        let spec = match self.inner.fleet.configured(&record.name) {
+            Some(Ok(spec)) if record.server.is_none() => spec,
+            _ => Arc::new(record.spec),
+        };
+        let remembered = record.server.or_else(|| found.map(|found| self.as_server(&spec, found)));
+        let beginning = match remembered {
+            None if !record.wanted => return Ok(()),
+            None => Beginning::Lost { restarts: record.restarts },
+            Some(server) => match self.adopt(&record.name, server).await? {
+                Some(adopted) => Beginning::Adopted { adopted, wanted: record.wanted, restarts: record.restarts },
+                None if record.wanted => Beginning::Lost { restarts: record.restarts },
+                None => return self.forget_server(record.name, spec, record.restarts).await,
+            },
+        };
+        self.begin(spec, beginning);
+        Ok(())
+    }
+
+    async fn recover_unremembered(&self, name: &InstanceName, found: DiscoveredWorkload) -> Result<(), Problem> {
+        let Some(Ok(spec)) = self.inner.fleet.configured(name) else {
+            let identity = &found.identity;
+            self.warn(Some(name), format!("{identity} serves `{name}`, which has no usable configuration; it is left alone"));
+            return Ok(());
+        };
+        let server = self.as_server(&spec, found);
+        if let Some(adopted) = self.adopt(name, server).await? {
+            self.begin(spec, Beginning::Adopted { adopted, wanted: true, restarts: 0 });
+        }
+        Ok(())
+    }
+
+    fn as_server(&self, spec: &InstanceSpec, found: DiscoveredWorkload) -> RunningServer {
+        let own_path = || self.inner.services.runtime(spec.runtime).map_or("/health", |runtime| runtime.health_path()).to_owned();
+        let health_path = spec.healthcheck.path.clone().unwrap_or_else(own_path);
+        RunningServer { identity: found.identity, address: found.address, started_at: Timestamp::now(), health_path }
+    }
+
+    async fn adopt(&self, name: &InstanceName, server: RunningServer) -> Result<Option<Adopted>, Problem> {
+        let launcher = &self.inner.services.launcher;
+        let workload = launcher.adopt(name, &server.identity).await?;
+        if workload.is_none() {
+            launcher.end_leftovers(name).await?;
+        }
+        Ok(workload.map(|workload| {
+            let message = format!("`{name}` still runs as {} on {} and was taken over", server.identity, server.address);
+            self.inner.services.events.record(EventDraft::new(EventKind::InstanceAdopted, message).about(name));
+            Adopted { workload, server }
+        }))
+    }
+
+    async fn forget_server(&self, name: InstanceName, spec: Arc<InstanceSpec>, restarts: u32) -> Result<(), Problem> {
+        let record = InstanceRecord { name, wanted: false, spec: (*spec).clone(), server: None, restarts };
+        Ok(self.inner.services.store.put_instance(record).await?)
+    }
+
+    fn begin(&self, spec: Arc<InstanceSpec>, beginning: Beginning) {
+        let name = spec.name.clone();
+        let handle = driver::spawn(&self.inner.services, spec, beginning);
+        self.inner.fleet.insert(name, handle);
+    }
+
+    /// Starts what asks to be started with the daemon, by priority.
+    async fn preload(&self) {
+        let mut wanted: Vec<_> = self
+            .inner
+            .fleet
+            .names()
+            .into_iter()
+            .filter_map(|name| self.inner.fleet.configured(&name)?.ok())
+            .filter(|spec| spec.preload)
+            .collect();
+        wanted.sort_by_key(|spec| std::cmp::Reverse(spec.priority));
+        for spec in wanted {
+            if let Err(problem) = self.up(&spec.name).await {
+                self.warn(Some(&spec.name), format!("`{}` could not be preloaded: {problem}", spec.name));
+            }
+        }
+    }
+
+    pub(super) fn warn(&self, instance: Option<&InstanceName>, message: String) {
+        tracing::warn!("{message}");
+        let draft = EventDraft::new(EventKind::Warning, message);
+        self.inner.services.events.record(match instance {
+            Some(instance) => draft.about(instance),
+            None => draft,
+        });
+    }
+}

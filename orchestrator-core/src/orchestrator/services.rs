@@ -1,0 +1,85 @@
+//! What instances' tasks need of the world: the traits' implementations, the store, events and ports.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::DaemonConfig;
+use crate::env::EnvRegistry;
+use crate::error::{ErrorCode, Problem};
+use crate::event_log::EventLog;
+use crate::hardware::HardwareProbe;
+use crate::instance::InstanceSpec;
+use crate::instance::ports::PortBook;
+use crate::launcher::{Launcher, OutputFiles};
+use crate::model::{InstalledModel, ModelReference};
+use crate::paths::Paths;
+use crate::provider::{Provider, ProviderError, ProviderKind};
+use crate::runtime::{Runtime, RuntimeKind};
+use crate::store::StateStore;
+
+/// Shared by everything inside one [`super::Orchestrator`].
+pub(crate) struct Services {
+    pub(crate) paths: Paths,
+    pub(crate) config: DaemonConfig,
+    pub(crate) runtimes: BTreeMap<RuntimeKind, Arc<dyn Runtime>>,
+    pub(crate) providers: BTreeMap<ProviderKind, Arc<dyn Provider>>,
+    pub(crate) environments: Arc<dyn EnvRegistry>,
+    pub(crate) launcher: Arc<dyn Launcher>,
+    pub(crate) hardware: Arc<dyn HardwareProbe>,
+    pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) events: EventLog,
+    pub(crate) ports: Arc<PortBook>,
+    /// Every task we start.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the owner of this home goes.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Services {
+    /// Returns the runtime of a kind.
+    pub(crate) fn runtime(&self, kind: RuntimeKind) -> Result<&Arc<dyn Runtime>, Problem> {
+        self.runtimes.get(&kind).ok_or_else(|| {
+            let problem = Problem::new(ErrorCode::EngineNotFound, format!("the runtime `{}` is not available", kind.as_str()));
+            problem.with_hint("this build leaves it out; use another `runtime`")
+        })
+    }
+
+    /// Looks at a model through the provider it belongs to.
+    pub(crate) async fn resolve_model(&self, reference: &ModelReference) -> Result<InstalledModel, Problem> {
+        let kind = ProviderKind::of(reference);
+        let Some(provider) = self.providers.get(&kind) else {
+            return Err(Problem::from(ProviderError::Unavailable {
+                reference: reference.clone(),
+                provider: kind.as_str(),
+                hint: "use a model on this machine: `file:/path/model.gguf`".to_owned(),
+            }));
+        };
+        Ok(provider.resolve(reference).await?)
+    }
+
+    /// Returns where the output of an instance's server goes.
+    pub(crate) fn output_files(&self, spec: &InstanceSpec) -> OutputFiles {
+        let folder = self.paths.instance_logs_dir(&spec.name);
+        OutputFiles {
+            stdout: spec.logs.stdout.then(|| folder.join("stdout.log")),
+            stderr: spec.logs.stderr.then(|| folder.join("stderr.log")),
+        }
+    }
+
+    /// Returns where the error output of an instance's server goes.
+    pub(crate) fn stderr_log(&self, spec: &InstanceSpec) -> Option<PathBuf> {
+        self.output_files(spec).stderr
+    }
+
+    /// Returns a number in 0..1 that spreads waits; nothing secret depends on it.
+    #[expect(clippy::unused_self, reason = "a simulation will bring its own")]
+    pub(crate) fn jitter(&self) -> f64 {
+        let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        f64::from(nanoseconds % 1_000_000) / 1_000_000.0
+    }
+}

@@ -1,0 +1,213 @@
+//! Two threads that own the connections: one writes, one reads.
+//!
+//! Callers queue work on a bounded channel and wait for the answer. The writer takes all that is queued, up to a
+//! limit, and commits it in one transaction, each piece behind a savepoint: one sync of the disk for many
+//! callers, and a piece that fails does not spoil the others. It answers after the commit, never before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::StoreError;
+
+/// How many pieces may wait; whoever comes later waits for room.
+const QUEUE: usize = 1_024;
+/// How many pieces are committed together at most.
+const LARGEST_BATCH: usize = 256;
+
+/// A thread that owns a connection and works on what is queued. Dropping it finishes the queue and joins it.
+pub(super) struct Worker {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Worker {
+    /// Starts the thread that writes.
+    pub(super) fn writing(connection: Connection) -> std::io::Result<Self> {
+        Self::start("store-writer", move |queue, commits| write_until_closed(&connection, queue, commits))
+    }
+
+    /// Starts the thread that reads.
+    pub(super) fn reading(connection: Connection) -> std::io::Result<Self> {
+        Self::start("store-reader", move |mut queue, _| {
+            while let Some(mut job) = queue.blocking_recv() {
+                job.perform(&connection);
+                job.answer();
+            }
+        })
+    }
+
+    fn start(name: &str, body: impl FnOnce(mpsc::Receiver<Box<dyn Job>>, &AtomicU64) + Send + 'static) -> std::io::Result<Self> {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&commits);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || body(receiver, &counter))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+    }
+
+    /// Queues a piece of work and waits for its answer. Once queued it is done, even if nobody waits any more.
+    ///
+    /// `work` may run twice: when the transaction it was part of fails, it is tried again alone.
+    pub(super) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(TypedJob { work, result: Err(StoreError::Closed), answer });
+        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Returns how many transactions were committed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests see by it that commits are grouped"))]
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a thread of the state store panicked");
+        }
+    }
+}
+
+/// A piece of work with the place its answer goes to.
+trait Job: Send {
+    /// Does the work, keeps the result and returns whether it was a success.
+    fn perform(&mut self, connection: &Connection) -> bool;
+    /// Puts a failure in place of the result.
+    fn fail(&mut self, error: StoreError);
+    /// Puts a failure in place of a success: the work was done in vain. A failure of its own is kept.
+    fn undo(&mut self, error: StoreError);
+    /// Hands the result to whoever waits.
+    fn answer(self: Box<Self>);
+}
+
+struct TypedJob<T, W> {
+    work: W,
+    result: Result<T, StoreError>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, W> Job for TypedJob<T, W>
+where
+    T: Send,
+    W: FnMut(&Connection) -> Result<T, StoreError> + Send,
+{
+    fn perform(&mut self, connection: &Connection) -> bool {
+        self.result = (self.work)(connection);
+        self.result.is_ok()
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.result = Err(error);
+    }
+
+    fn undo(&mut self, error: StoreError) {
+        if matches!(self.result, Ok(_) | Err(StoreError::Closed)) {
+            self.result = Err(error);
+        }
+    }
+
+    fn answer(self: Box<Self>) {
+        // Whoever asked may have gone; the work is done all the same.
+        let _ = self.answer.send(self.result);
+    }
+}
+
+fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, commits: &AtomicU64) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < LARGEST_BATCH
+            && let Ok(next) = queue.try_recv()
+        {
+            batch.push(next);
+        }
+        write_batch(connection, &mut batch, commits);
+        for job in batch {
+            job.answer();
+        }
+    }
+}
+
+/// Commits the batch in one transaction; when that fails, each piece in its own, so that each has its own fate.
+fn write_batch(connection: &Connection, batch: &mut [Box<dyn Job>], commits: &AtomicU64) {
+    match commit_together(connection, batch) {
+        Ok(()) => {
+            commits.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(BatchError::NotBegun(error)) => {
+            for job in batch {
+                job.fail(StoreError::Statement { action: "begin a transaction", source: copy_of(&error) });
+            }
+        }
+        Err(BatchError::NotCommitted) => {
+            for job in batch {
+                match commit_together(connection, std::slice::from_mut(job)) {
+                    Ok(()) => {
+                        commits.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(BatchError::NotBegun(source)) => job.fail(StoreError::Statement { action: "begin a transaction", source }),
+                    // It keeps the result of its own statement where that failed.
+                    Err(BatchError::NotCommitted) => {}
+                }
+            }
+        }
+    }
+}
+
+enum BatchError {
+    NotBegun(rusqlite::Error),
+    NotCommitted,
+}
+
+/// Leaves a failed result in each piece that failed by itself. On an error no piece of the batch has an effect.
+fn commit_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), BatchError> {
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(BatchError::NotBegun)?;
+    let committed = perform_all(connection, batch).and_then(|()| connection.execute_batch("COMMIT"));
+    let Err(error) = committed else { return Ok(()) };
+    // A full disk and the like make `SQLite` roll back by itself; then there is nothing left to roll back.
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "could not roll back a transaction of the state database");
+    }
+    for job in batch {
+        job.undo(StoreError::Statement { action: "commit a change", source: copy_of(&error) });
+    }
+    Err(BatchError::NotCommitted)
+}
+
+fn perform_all(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    for job in batch {
+        connection.execute_batch("SAVEPOINT piece")?;
+        if !job.perform(connection) {
+            // Fails when the whole transaction is gone already, and then the batch has failed.
+            connection.execute_batch("ROLLBACK TO piece")?;
+        }
+        connection.execute_batch("RELEASE piece")?;
+    }
+    Ok(())
+}
+
+/// Returns the same failure once more, for each of several who wait.
+fn copy_of(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => rusqlite::Error::SqliteFailure(*code, message.clone()),
+        other => {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR);
+            rusqlite::Error::SqliteFailure(code, Some(other.to_string()))
+        }
+    }
+}

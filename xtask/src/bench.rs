@@ -1,0 +1,98 @@
+//! `cargo xtask bench`: numbers for `docs/measurements.md`, each from one run on this machine.
+//!
+//! Only ratios measured side by side mean much: machines drift. What is compared is measured in turns (A B A B …).
+
+mod gateway;
+mod home;
+mod quickstart;
+
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::shell::{TaskResult, call, cargo, output, target_dir};
+use home::BenchHome;
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bench {
+    /// A clean release build of `orch`: seconds and crates.
+    Build,
+    /// `orch quickstart` with an empty home, and again.
+    Quickstart,
+    /// From the start of the daemon to its first answer, and its memory when idle.
+    Daemon,
+    /// What the gateway adds to a request, against the same engine asked directly.
+    Gateway,
+}
+
+/// How many times what is compared takes turns.
+const ROUNDS: usize = 21;
+
+pub(crate) fn run(what: Bench) -> TaskResult {
+    match what {
+        Bench::Build => build(),
+        Bench::Quickstart => quickstart::run(),
+        Bench::Daemon => daemon(),
+        Bench::Gateway => gateway::run(),
+    }
+}
+
+/// Builds what the other measurements use.
+pub(crate) fn build_release() -> TaskResult {
+    call(&mut cargo(&["build", "--release", "--quiet", "--locked", "-p", "orchestrator-cli", "-p", "orchestrator-tests", "--bins"]))
+}
+
+fn build() -> TaskResult {
+    let folder = target_dir().join("bench-build");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(|error| format!("could not empty `{}`: {error}", folder.display()))?;
+    }
+    call(&mut cargo(&["fetch", "--locked"]))?;
+    let begun = Instant::now();
+    call(cargo(&["build", "--release", "--quiet", "--locked", "--bin", "orch"]).env("CARGO_TARGET_DIR", &folder))?;
+    let took = begun.elapsed();
+    let tree = output(&mut cargo(&["tree", "--locked", "-p", "orchestrator-cli", "--prefix", "none", "--edges", "normal,build"]))?;
+    let mut crates: Vec<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    crates.sort_unstable();
+    crates.dedup();
+    println!("clean release build of `orch`: {:.0} s, {} crates", took.as_secs_f64(), crates.len());
+    Ok(())
+}
+
+fn daemon() -> TaskResult {
+    build_release()?;
+    let mut starts = Vec::new();
+    let mut memory = Vec::new();
+    for _ in 0..ROUNDS {
+        let home = BenchHome::new()?;
+        let mut daemon = home.serve()?;
+        starts.push(daemon.ready_after()?);
+        memory.push(daemon.memory_kib()?);
+        daemon.stop()?;
+    }
+    memory.sort_unstable();
+    println!(
+        "daemon, exec to first answer: median {:.1} ms, worst of {ROUNDS} {:.1} ms",
+        millis(quantile(&mut starts, 0.5)),
+        millis(quantile(&mut starts, 1.0))
+    );
+    println!("daemon, resident memory when idle: median {:.1} MiB", f64::from(memory[ROUNDS / 2]) / 1024.0);
+    Ok(())
+}
+
+/// Returns the value below which this part of the samples lies.
+pub(crate) fn quantile(samples: &mut [Duration], part: f64) -> Duration {
+    samples.sort_unstable();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index into a small list")]
+    let index = ((samples.len().saturating_sub(1)) as f64 * part).round() as usize;
+    samples.get(index).copied().unwrap_or_default()
+}
+
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+pub(crate) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000_000.0
+}

@@ -1,0 +1,106 @@
+//! A home of its own for a measurement, and the daemon in it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::shell::{TaskResult, target_dir};
+
+/// How long anything in a measurement may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// An empty home, removed at the end.
+pub(crate) struct BenchHome {
+    path: PathBuf,
+}
+
+impl BenchHome {
+    pub(crate) fn new() -> TaskResult<Self> {
+        let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        let path = std::env::temp_dir().join(format!("orch-bench-{}-{unique}", std::process::id()));
+        fs::create_dir_all(&path).map_err(|error| format!("could not create `{}`: {error}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins a call of `orch` in this home.
+    pub(crate) fn orch(&self, arguments: &[&str]) -> Command {
+        let mut orch = Command::new(target_dir().join("release").join("orch"));
+        orch.args(arguments).env("ORCH_HOME", &self.path).env("HOME", &self.path).stdin(Stdio::null());
+        orch
+    }
+
+    /// Calls `orch` and returns the JSON it prints.
+    pub(crate) fn orch_json(&self, arguments: &[&str]) -> TaskResult<serde_json::Value> {
+        let output = self.orch(arguments).arg("--json").output().map_err(|error| format!("could not run orch: {error}"))?;
+        if !output.status.success() {
+            return Err(format!(
+                "`orch {}` ended with {}: {}",
+                arguments.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            ));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("`orch {}` printed no JSON: {error}", arguments.join(" ")))
+    }
+
+    /// Starts the daemon in the foreground.
+    pub(crate) fn serve(&self) -> TaskResult<BenchDaemon> {
+        let begun = Instant::now();
+        let child = self.orch(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.map_err(|error| format!("could not start the daemon: {error}"))?;
+        Ok(BenchDaemon { child, begun, socket: self.path.join("state").join("daemon.sock") })
+    }
+}
+
+impl Drop for BenchHome {
+    fn drop(&mut self) {
+        // Whatever was started in this home ends with it.
+        let _ = self.orch(&["daemon", "stop", "--all", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A daemon in the foreground.
+pub(crate) struct BenchDaemon {
+    child: Child,
+    begun: Instant,
+    socket: PathBuf,
+}
+
+impl BenchDaemon {
+    /// Waits for the first answer; returns how long after its start that came.
+    pub(crate) fn ready_after(&mut self) -> TaskResult<Duration> {
+        while self.begun.elapsed() < DEADLINE {
+            if let Ok(mut stream) = UnixStream::connect(&self.socket)
+                && stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").is_ok()
+            {
+                let mut answer = [0; 15];
+                if stream.read_exact(&mut answer).is_ok() && answer.starts_with(b"HTTP/1.1 200") {
+                    return Ok(self.begun.elapsed());
+                }
+            }
+            std::thread::yield_now();
+        }
+        Err("the daemon gave no answer in time".to_owned())
+    }
+
+    /// Returns its resident memory.
+    pub(crate) fn memory_kib(&self) -> TaskResult<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .map_err(|error| format!("could not read its memory: {error}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("");
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).ok_or_else(|| "its memory is not told".to_owned())
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(mut self) -> TaskResult {
+        self.child.kill().and_then(|()| self.child.wait()).map(|_| ()).map_err(|error| format!("could not end the daemon: {error}"))
+    }
+}
