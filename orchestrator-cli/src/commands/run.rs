@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
+use orchestrator_core::instance::spec::ToolsMode;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_server::Client;
 use owo_colors::OwoColorize as _;
@@ -58,7 +59,7 @@ fn choose_instance(context: &Context, target: &str) -> Result<InstanceName, Comm
         let problem = Problem::new(ErrorCode::Usage, format!("no instance can be named after `{model}`"));
         problem.with_hint("give it a name: `orch init NAME --model REF`")
     })?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model)?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, ToolsMode::default())?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
     }
