@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use orchestrator_core::config::ConfigDuration;
 use orchestrator_core::config::daemon::LimitsConfig;
+use orchestrator_core::event::EventDraft;
+use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -114,6 +116,7 @@ pub(super) struct Scheduler {
     admitted: Arc<AtomicUsize>,
     held: Arc<AtomicUsize>,
     gone: watch::Sender<bool>,
+    events: Arc<Mutex<Vec<EventDraft>>>,
 }
 
 impl Scheduler {
@@ -125,7 +128,14 @@ impl Scheduler {
         let mut spec: InstanceSpec = serde_json::from_str(r#"{"name":"m","model":{"path":"/m.gguf"}}"#).unwrap();
         change(&mut spec);
         let addresses = Arc::new(addresses.into());
-        Self { addresses, spec: Arc::new(spec), admitted: Arc::default(), held: Arc::default(), gone: watch::channel(false).0 }
+        Self {
+            addresses,
+            spec: Arc::new(spec),
+            admitted: Arc::default(),
+            held: Arc::default(),
+            gone: watch::channel(false).0,
+            events: Arc::default(),
+        }
     }
 
     /// How many requests were let in.
@@ -136,6 +146,11 @@ impl Scheduler {
     /// How many places are held now.
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::SeqCst)
+    }
+
+    /// What was recorded.
+    pub(super) fn events(&self) -> Vec<EventDraft> {
+        self.events.lock().unwrap().clone()
     }
 
     /// Says that the server has ended.
@@ -177,6 +192,10 @@ impl Admission for Scheduler {
         Ok(Place { address, scheduler: self.clone() })
     }
 
+    fn record(&self, event: EventDraft) {
+        self.events.lock().unwrap().push(event);
+    }
+
     fn served(&self) -> Vec<ServedModel> {
         vec![ServedModel {
             id: "m".to_owned(),
@@ -199,6 +218,10 @@ impl InstanceLease for Place {
 
     fn spec(&self) -> &Arc<InstanceSpec> {
         &self.scheduler.spec
+    }
+
+    fn capabilities(&self) -> RuntimeCapabilities {
+        RuntimeCapabilities { json_schema: true, native_tools: true, embeddings: true }
     }
 
     async fn gone(&self) {
