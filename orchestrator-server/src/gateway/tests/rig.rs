@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use super::super::tools::Pace;
 use super::super::{Admission, Gateway, InstanceLease};
 use crate::Client;
 use crate::api::ServedModel;
@@ -240,17 +241,22 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) async fn new(scheduler: &Scheduler) -> Self {
-        Self::with_limits(scheduler, |_| {}).await
+        Self::with_limits(scheduler, |_| {}, Pace::default()).await
+    }
+
+    pub(super) async fn with_pace(scheduler: &Scheduler, pace: Pace) -> Self {
+        Self::with_limits(scheduler, |_| {}, pace).await
     }
 
     pub(super) async fn with_first_byte(scheduler: &Scheduler, milliseconds: u64) -> Self {
-        Self::with_limits(scheduler, |limits| limits.first_byte = ConfigDuration::from_millis(milliseconds)).await
+        Self::with_limits(scheduler, |limits| limits.first_byte = ConfigDuration::from_millis(milliseconds), Pace::default()).await
     }
 
-    async fn with_limits(scheduler: &Scheduler, change: impl FnOnce(&mut LimitsConfig)) -> Self {
+    async fn with_limits(scheduler: &Scheduler, change: impl FnOnce(&mut LimitsConfig), pace: Pace) -> Self {
         let mut limits = LimitsConfig { max_body_mb: 1, ..LimitsConfig::default() };
         change(&mut limits);
-        let gateway = Gateway::new(scheduler.clone(), &limits, TaskTracker::new());
+        let mut gateway = Gateway::new(scheduler.clone(), &limits, TaskTracker::new());
+        gateway.pace = pace;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {

@@ -39,7 +39,10 @@ impl Letterhead {
     /// Writes an answer in one piece.
     pub(super) fn whole(&self, outcome: &Outcome) -> Bytes {
         let mut message = match &outcome.said {
-            Said::Calls(calls) => json!({ "role": "assistant", "content": null, "tool_calls": written(calls, &outcome.ids) }),
+            Said::Calls(calls) => {
+                let content = Some(outcome.beside.as_str()).filter(|words| !words.is_empty());
+                json!({ "role": "assistant", "content": content, "tool_calls": written(calls, &outcome.ids) })
+            }
             Said::Words(words) => json!({ "role": "assistant", "content": words }),
         };
         if !outcome.reasoning.is_empty() {

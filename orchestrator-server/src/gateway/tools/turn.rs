@@ -53,6 +53,8 @@ pub(super) struct Turn<A: Admission> {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) said: Said,
+    /// What the engine said beside its own calls.
+    pub(super) beside: String,
     pub(super) finish_reason: &'static str,
     pub(super) reasoning: String,
     pub(super) usage: Option<Usage>,
@@ -205,8 +207,9 @@ impl<A: Admission> Turn<A> {
             None => (Said::Words(String::new()), "stop"),
         };
         report.finished(finish_reason, &said);
+        let beside = if generation.calls.is_empty() { String::new() } else { generation.text };
         let ids = generation.calls.into_iter().map(|call| call.id).collect();
-        Outcome { said, finish_reason, reasoning: state.reasoning, usage: state.usage, ids, report }
+        Outcome { said, beside, finish_reason, reasoning: state.reasoning, usage: state.usage, ids, report }
     }
 
     /// The answer of a generation that the limit cut off: its words so far, and never a part of a call.
@@ -224,7 +227,15 @@ impl<A: Admission> Turn<A> {
         let said = Said::Words(self.stopped(words));
         report.fidelity = Fidelity::Ambiguous;
         report.finished("length", &said);
-        Ok(Outcome { said, finish_reason: "length", reasoning: state.reasoning, usage: state.usage, ids: Vec::new(), report })
+        Ok(Outcome {
+            said,
+            beside: String::new(),
+            finish_reason: "length",
+            reasoning: state.reasoning,
+            usage: state.usage,
+            ids: Vec::new(),
+            report,
+        })
     }
 
     /// Ends words where the client wants them to end. In the engine these texts could cut an envelope.
