@@ -117,7 +117,7 @@ pub(crate) enum Command {
     GenerateDocs,
 }
 
-/// Returns the whole command line, with the environment variables in its long help.
+/// Returns the whole command line, with the environment variables at the end of its help.
 #[must_use]
 pub(crate) fn command() -> clap::Command {
     let mut variables = String::from("Environment variables:\n");
@@ -126,5 +126,5 @@ pub(crate) fn command() -> clap::Command {
     }
     let command = Arguments::command();
     let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    command.after_long_help(format!("{examples}\n\n{}", variables.trim_end()))
+    command.after_help(format!("{examples}\n\n{}", variables.trim_end()))
 }

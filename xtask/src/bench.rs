@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::shell::{TaskResult, cargo, output, call, target_dir};
+use crate::shell::{TaskResult, call, cargo, output, target_dir};
 use home::BenchHome;
 
 /// What can be measured.

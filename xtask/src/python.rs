@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::shell::{TaskResult, answers, command, root, call, target_dir};
+use crate::shell::{TaskResult, answers, call, command, root, target_dir};
 
 /// What building and testing the wheel needs, exactly.
 const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0"];

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use crate::shell::{TaskResult, answers, cargo, call};
+use crate::shell::{TaskResult, answers, call, cargo};
 use crate::{generate, python, tidy};
 
 /// Which part to run; all of them, when none is named.

@@ -3,10 +3,6 @@
 use clap::{Args, ValueEnum};
 use orchestrator_core::InstanceName;
 
-/// Where a model comes from.
-const MODEL_HELP: &str = "\
-The model: `file:/path/model.gguf` or a path, `hf:owner/repo[@revision][:file-or-quant]`, `ollama:name[:tag]`";
-
 /// What may follow `orch quickstart`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -18,10 +14,15 @@ Examples:
       With a real model, left running.
   orch quickstart --json
 
+A model is a path, `file:/path/model.gguf`,
+`hf:owner/repo[@revision][:file-or-quant]` or
+`ollama:name[:tag]`.
+
 Without --keep the instance is stopped at the end, and so is
 the daemon if the command started it.")]
 pub(crate) struct QuickstartArguments {
-    #[arg(long, value_name = "REF", help = MODEL_HELP)]
+    /// The model: a path or a reference
+    #[arg(long, value_name = "REF")]
     pub(crate) model: Option<String>,
     /// Leaves the instance and the daemon running
     #[arg(long)]
@@ -36,13 +37,18 @@ Examples:
   orch init qwen --model file:/models/qwen.gguf \\
       --template cuda
 
+A model is a path, `file:/path/model.gguf`,
+`hf:owner/repo[@revision][:file-or-quant]` or
+`ollama:name[:tag]`.
+
 Writes `instances/NAME/config.yaml` with a comment at every
 setting. An existing configuration is never overwritten.")]
 pub(crate) struct InitArguments {
     /// The name of the new instance
     #[arg(value_name = "NAME")]
     pub(crate) name: InstanceName,
-    #[arg(long, value_name = "REF", help = MODEL_HELP)]
+    /// The model: a path or a reference
+    #[arg(long, value_name = "REF")]
     pub(crate) model: String,
     /// The kind of engine
     #[arg(long, value_enum, default_value_t = RuntimeArgument::LlamaCpp)]

@@ -189,8 +189,16 @@ mod tests {
     fn a_text_is_cut_before_a_column_is_left_out() {
         let columns = [COLUMNS[0], COLUMNS[1], COLUMNS[2].cut_to(4)];
         let plain = |width| anstream::adapter::strip_str(&render(&columns, &rows(), Some(width))).to_string();
-        insta::assert_snapshot!(plain(26), @"");
-        insta::assert_snapshot!(plain(21), @"");
+        insta::assert_snapshot!(plain(26), @r"
+        NAME         PID  MODEL
+        qwen           7  模型
+        longer-name    -  demo\u{…
+        ");
+        insta::assert_snapshot!(plain(21), @r"
+        NAME         PID
+        qwen           7
+        longer-name    -
+        ");
     }
 
     #[test]

@@ -146,7 +146,7 @@ async fn pip_without_a_network_is_no_missing_tool() {
     let words = "echo \"WARNING: Retrying after connection broken by 'NewConnectionError: Failed to establish a new connection'\" >&2; \
                  echo 'ERROR: No matching distribution found for uv' >&2; exit 1";
     python_with_pip(&home, words);
-    fails(&home, ErrorCode::EnvNetwork, "NewConnectionError").await;
+    fails(&home, ErrorCode::EnvNetwork, "Failed to establish a new connection").await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use orchestrator_core::{ErrorCode, Problem};
 use orchestrator_server::api::ShutdownRequest;
 use orchestrator_server::{Client, ClientError};
+use rustix::process::{Pid, WaitOptions, test_kill_process, waitpid};
 
 use crate::args::daemon::StopArguments;
 use crate::context::Context;
@@ -68,11 +69,14 @@ pub(crate) async fn stop_and_wait(client: &Client, stop_instances: bool) -> Resu
 
 /// Returns whether the daemon's process is gone; a daemon elsewhere is gone when it does not answer.
 fn is_gone(client: &Client, pid: u32) -> bool {
-    let is_elsewhere = client.target().starts_with("http://");
-    let Some(process) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return true };
-    // A daemon that this very command started is our child, and stays a zombie until it is waited for.
-    let reaped = matches!(rustix::process::waitpid(Some(process), rustix::process::WaitOptions::NOHANG), Ok(Some(_)));
-    is_elsewhere || reaped || rustix::process::test_kill_process(process).is_err() || is_zombie(pid)
+    if client.target().starts_with("http://") {
+        return true;
+    }
+    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    // A daemon that this very process started is its child, and keeps its number until somebody takes its status.
+    // It fails for every other daemon, whose status is not ours to take.
+    let _ = waitpid(Some(process), WaitOptions::NOHANG);
+    test_kill_process(process).is_err() || is_zombie(pid)
 }
 
 /// Returns whether a process has ended and only waits for its parent to notice (`man 5 proc`, `/proc/PID/stat`).
