@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, arguments: &QuickstartArguments) -> R
     context.home()?;
     let model = arguments.model.as_deref().map(model_argument::parse).transpose()?;
     let ledger = Ledger::default();
-    let outcome = tidying_up(show(context, model, &ledger), async || ledger.undo(context).await).await;
+    let outcome = tidying_up(Box::pin(show(context, model, &ledger)), async || ledger.undo(context).await).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(interrupted @ CommandError::Interrupted { .. }) => return Err(interrupted),

@@ -29,7 +29,7 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(
         None => Some(read_prompt()?),
     };
     let note = format!("`{name}` goes on running; `orch down {name}` ends it");
-    let client = unless_interrupted(Some(note.clone()), get_ready(context, &name)).await?;
+    let client = unless_interrupted(Some(note.clone()), Box::pin(get_ready(context, &name))).await?;
     let mut conversation = Conversation::new(&name, arguments.system.as_deref(), arguments.max_tokens);
     let Some(prompt) = prompt else { return converse(context.output, &client, &mut conversation).await };
     conversation.ask(&prompt);
@@ -68,7 +68,7 @@ fn choose_instance(context: &Context, target: &str) -> Result<InstanceName, Comm
 async fn get_ready(context: &Context, name: &InstanceName) -> Result<Client, CommandError> {
     let client = context.client().await?;
     let mut step = Steps::new(context.output).begin(format!("starting {name}"));
-    up::watched(&client, name, &mut step, client.up_and_wait(name)).await?;
+    up::watched(&client, name, &mut step, Box::pin(client.up_and_wait(name))).await?;
     Ok(client)
 }
 

@@ -106,7 +106,7 @@ pub(super) async fn start(client: &Client, steps: &Steps, name: &InstanceName, l
         ledger.starts_instance(client, name);
     }
     let began = Instant::now();
-    match up::watched(client, name, &mut step, client.up_and_wait(name)).await {
+    match up::watched(client, name, &mut step, Box::pin(client.up_and_wait(name))).await {
         Ok(summary) => {
             let port = summary.port.map(|port| format!(" on port {port}")).unwrap_or_default();
             step.succeed(&format!("{name} is ready{port}"));
