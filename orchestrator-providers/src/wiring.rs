@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use orchestrator_core::{Orchestrator, OrchestratorBuilder, Paths};
 
-use crate::{LinuxHardware, LlamaCpp, LocalModels, UvEnvironments};
+use crate::env::UvEnvironments;
+use crate::hardware::LinuxHardware;
+use crate::hub::LocalModels;
+use crate::runtime::LlamaCpp;
 
 /// What a frontend knows about its surroundings. Nothing in this crate reads the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,14 +23,12 @@ pub struct ProviderSettings {
     pub uv: Option<PathBuf>,
 }
 
-/// Puts together an orchestrator for the home at `paths` with everything this crate has.
+/// Puts the default parts together for a home: the runtime `llama_cpp`, the provider `local`, environments over `uv`
+/// and this machine's hardware. Processes are started on this machine.
 #[must_use]
 pub fn builder(paths: Paths, settings: &ProviderSettings) -> OrchestratorBuilder {
-    let environments = UvEnvironments::in_home(&paths, settings.clone());
-    let models = LocalModels::in_home(&paths);
-    Orchestrator::builder(paths)
-        .runtime(Arc::new(LlamaCpp::new(settings.clone())))
-        .provider(Arc::new(models))
-        .environments(Arc::new(environments))
-        .hardware(Arc::new(LinuxHardware::default()))
+    let runtime = Arc::new(LlamaCpp::new(settings.clone()));
+    let provider = Arc::new(LocalModels::in_home(&paths));
+    let environments = Arc::new(UvEnvironments::in_home(&paths, settings.clone()));
+    Orchestrator::builder(paths).runtime(runtime).provider(provider).environments(environments).hardware(Arc::new(LinuxHardware::default()))
 }

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::shell::{TaskResult, answers, command, root, run, target_dir};
+use crate::shell::{TaskResult, answers, call, command, root, target_dir};
 
 /// What building and testing the wheel needs, exactly.
 const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0"];
 
-pub(crate) fn run_python(python: &Path, arguments: &[&str]) -> TaskResult {
-    run(command(python).args(arguments))
+fn run_python(python: &Path, arguments: &[&str]) -> TaskResult {
+    call(command(python).args(arguments))
 }
 
 pub(crate) fn run() -> TaskResult {
@@ -35,13 +35,13 @@ pub(crate) fn run() -> TaskResult {
         &wheels_text,
     ];
     // Maturin wants to know the interpreter it builds for; an abi3 wheel serves all later ones.
-    run(command(&python).args(build).args(["--interpreter", &python.to_string_lossy()]).env("VIRTUAL_ENV", &venv))?;
+    call(command(&python).args(build).args(["--interpreter", &python.to_string_lossy()]).env("VIRTUAL_ENV", &venv))?;
     let wheel = only_file_in(&wheels)?;
     run_python(&python, &["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", &wheel.to_string_lossy()])?;
     let orch = target_dir().join("debug").join("orch");
-    run(command(&python).args(["-m", "pytest", "-q", "orchestrator-py/tests"]).env("ORCH_TEST_BINARY", orch))?;
+    call(command(&python).args(["-m", "pytest", "-q", "orchestrator-py/tests"]).env("ORCH_TEST_BINARY", orch))?;
     // Outside the source tree, so that the installed stubs are compared with the installed module.
-    run(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))
+    call(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))
 }
 
 /// Makes a virtual environment, with whatever of `venv`, `uv` and `virtualenv` this machine has.

@@ -92,7 +92,7 @@ impl Drop for Bench {
         let launcher = self.launcher.clone();
         let cleaned = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(launcher.kill_leftovers(&instance())).unwrap();
+            runtime.block_on(launcher.end_leftovers(&instance())).unwrap();
         });
         cleaned.join().unwrap();
     }
@@ -252,7 +252,7 @@ async fn processes_of_other_owners_and_other_instances_are_left_alone() {
     let workload = bench.start("while :; do sleep 0.05; done").await;
     let (stranger_pid, sibling_pid) = (other.pid("up").await, bench.pid("sibling").await);
     workload.stop(LONG).await.unwrap();
-    assert_eq!(bench.launcher.kill_leftovers(&instance()).await.unwrap(), 0);
+    assert_eq!(bench.launcher.end_leftovers(&instance()).await.unwrap(), 0);
     assert!(is_alive(stranger_pid) && is_alive(sibling_pid));
     stranger.stop(LONG).await.unwrap();
     sibling.stop(LONG).await.unwrap();

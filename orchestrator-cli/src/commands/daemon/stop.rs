@@ -76,7 +76,13 @@ fn is_gone(client: &Client, pid: u32) -> bool {
     // A daemon that this very process started is its child, and keeps its number until somebody takes its status.
     // It fails for every other daemon, whose status is not ours to take.
     let _ = waitpid(Some(process), WaitOptions::NOHANG);
-    test_kill_process(process).is_err()
+    test_kill_process(process).is_err() || is_zombie(pid)
+}
+
+/// Returns whether a process has ended and only waits for its parent to notice (`man 5 proc`, `/proc/PID/stat`).
+fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
 }
 
 fn show(context: &Context, stopped: bool, still_running: usize) -> Result<(), CommandError> {
