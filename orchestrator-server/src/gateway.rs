@@ -1,0 +1,154 @@
+//! The endpoint that clients talk to: finds the model's name in a request, has the scheduler admit it, and passes the
+//! bytes to the instance and back, unbuffered.
+//!
+//! ```text
+//! body ─► intake (limit, progress) ─► routing (model) ─► admission (lease) ─► proxy ─► relay ─► client
+//! ```
+//!
+//! Owns the connections to engines. Knows instances only through [`Admission`]; no lock, database or allocation of
+//! its own for each chunk.
+
+mod headers;
+pub(crate) mod intake;
+mod openai;
+mod pool;
+mod proxy;
+mod relay;
+mod routing;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::ALLOW;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response};
+use orchestrator_core::config::daemon::LimitsConfig;
+use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
+use tokio_util::task::TaskTracker;
+
+use crate::api::ServedModel;
+use crate::error::Dialect;
+use intake::IntakeError;
+use pool::Pool;
+use proxy::{Forward, Proxy};
+
+/// Who lets requests in: the facade of the core, or a stand-in.
+pub(crate) trait Admission: Clone + Send + Sync + 'static {
+    /// A place in an instance.
+    type Lease: InstanceLease;
+
+    /// Waits for a place in the instance that serves `model`, starting it where it does not run.
+    fn admit(&self, model: &str) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
+
+    /// Lists what is served.
+    fn served(&self) -> Vec<ServedModel>;
+}
+
+/// A place in an instance, held until it is dropped.
+pub(crate) trait InstanceLease: Send + Sync + 'static {
+    /// Where the instance's server listens.
+    fn address(&self) -> SocketAddr;
+    /// The instance.
+    fn instance(&self) -> &InstanceName;
+    /// Its configuration.
+    fn spec(&self) -> &Arc<InstanceSpec>;
+    /// Resolves when that server has ended.
+    fn gone(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// The routes that name a model in their body and are passed on.
+const MODEL_ROUTES: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+
+/// The gateway.
+#[derive(Clone)]
+pub(crate) struct Gateway<A> {
+    admission: A,
+    proxy: Arc<Proxy>,
+    largest_body: usize,
+    tasks: TaskTracker,
+}
+
+impl<A: Admission> Gateway<A> {
+    pub(crate) fn new(admission: A, limits: &LimitsConfig, tasks: TaskTracker) -> Self {
+        let proxy = Proxy { pool: Arc::new(Pool::default()), first_byte: limits.first_byte.get() };
+        let largest_body = usize::try_from(limits.max_body_mb).unwrap_or(usize::MAX).saturating_mul(1024 * 1024);
+        Self { admission, proxy: Arc::new(proxy), largest_body, tasks }
+    }
+
+    /// Answers a request below `/v1`.
+    pub(crate) async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let method = request.method();
+        let path = request.uri().path();
+        let outcome = if MODEL_ROUTES.contains(&path) {
+            if method != Method::POST {
+                return wrong_method(path, "POST");
+            }
+            self.model_request(request).await
+        } else if let Some(rest) = path.strip_prefix("/v1/models") {
+            match (rest.strip_prefix('/'), rest) {
+                _ if method != Method::GET => return wrong_method(path, "GET"),
+                (Some(id), _) if !id.is_empty() => openai::model(&self.admission.served(), id),
+                (_, "" | "/") => openai::models(&self.admission.served()),
+                _ => Err(unknown_route(path)),
+            }
+        } else {
+            Err(unknown_route(path))
+        };
+        outcome.unwrap_or_else(|problem| Dialect::OpenAi.response(&problem))
+    }
+
+    async fn model_request<B>(&self, request: Request<B>) -> Result<Response<Body>, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, mut incoming) = request.into_parts();
+        let body = match intake::read(&head.headers, &mut incoming, self.largest_body).await {
+            Ok(body) => body,
+            Err(error) => {
+                if matches!(error, IntakeError::TooLarge { .. }) {
+                    self.tasks.spawn(intake::drain(incoming));
+                }
+                return Err(error.into_problem());
+            }
+        };
+        let model = routing::model_of(&body)?;
+        let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone() };
+        self.proxy.forward(&self.admission, &model, forward).await
+    }
+
+    /// Closes connections to engines that nobody used for a while, again and again.
+    pub(crate) async fn keep_tidy(self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            ticks.tick().await;
+            self.proxy.pool.sweep();
+        }
+    }
+}
+
+fn unknown_route(path: &str) -> Problem {
+    let path: String = path.chars().take(200).flat_map(char::escape_debug).collect();
+    let problem = Problem::new(ErrorCode::RouteUnknown, format!("there is no route `{path}`"));
+    problem.with_hint(format!("the gateway serves `/v1/models`, `{}`", MODEL_ROUTES.join("`, `")))
+}
+
+fn wrong_method(path: &str, allowed: &'static str) -> Response<Body> {
+    let mut problem = Problem::new(ErrorCode::RouteUnknown, format!("`{path}` takes {allowed} only"));
+    problem.status = http::StatusCode::METHOD_NOT_ALLOWED.as_u16();
+    let mut response = Dialect::OpenAi.response(&problem);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+#[cfg(test)]
+mod tests;

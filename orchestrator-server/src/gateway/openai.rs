@@ -1,0 +1,71 @@
+//! What the gateway says itself in OpenAI's protocol: the list of models.
+
+use axum::body::Body;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use orchestrator_core::{ErrorCode, Problem};
+use serde::Serialize;
+
+use crate::api::ServedModel;
+
+#[derive(Serialize)]
+struct ModelList<'a> {
+    object: &'static str,
+    data: Vec<ModelEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelEntry<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'static str,
+    instance: &'a str,
+    state: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    aliases: &'a [String],
+}
+
+/// Lists a model under its own name and under each alias.
+fn entries(served: &[ServedModel]) -> impl Iterator<Item = ModelEntry<'_>> {
+    served.iter().flat_map(|model| {
+        let entry = |id, aliases| ModelEntry {
+            id,
+            object: "model",
+            created: model.created,
+            owned_by: "orchestrator",
+            instance: model.instance.as_str(),
+            state: &model.state,
+            aliases,
+        };
+        let own = entry(&model.id, &model.aliases);
+        let others = model.aliases.iter().filter(|alias| **alias != model.id).map(move |alias| entry(alias, &[]));
+        std::iter::once(own).chain(others)
+    })
+}
+
+/// Answers `GET /v1/models`.
+pub(super) fn models(served: &[ServedModel]) -> Result<Response<Body>, Problem> {
+    json(&ModelList { object: "list", data: entries(served).collect() })
+}
+
+/// Answers `GET /v1/models/{id}`.
+pub(super) fn model(served: &[ServedModel], id: &str) -> Result<Response<Body>, Problem> {
+    match entries(served).find(|entry| entry.id == id) {
+        Some(entry) => json(&entry),
+        None => {
+            let id: String = id.chars().take(200).flat_map(char::escape_debug).collect();
+            let problem = Problem::new(ErrorCode::ModelUnknown, format!("no instance or alias is named `{id}`"));
+            Err(problem.with_hint("`GET /v1/models` lists the names"))
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Response<Body>, Problem> {
+    let body = serde_json::to_vec(value)
+        .map_err(|source| Problem::new(ErrorCode::Internal, "could not write the answer").with_cause(source.to_string()))?;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}

@@ -1,0 +1,181 @@
+//! The body of an engine's answer on its way to the client: frames pass as they came, and the place in the engine
+//! is held until the last one. A stream that the engine leaves unfinished ends with an error event.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use orchestrator_core::{ErrorCode, InstanceName, Problem};
+use tokio::time::{Instant, Sleep};
+
+use super::pool::{Pool, UpstreamBody};
+use crate::error::openai_body;
+
+/// How long an engine that has ended may take to hand over what it had written before.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// What is known of an answer when its body begins.
+pub(super) struct RelayOrder {
+    /// The instance that answers.
+    pub(super) instance: InstanceName,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// Whether the answer is a stream of events.
+    pub(super) is_event_stream: bool,
+    /// How long the engine may be silent.
+    pub(super) silence: Duration,
+    /// Resolves when the engine has ended; holds the place in it.
+    pub(super) gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// An engine's answer on its way to the client. Dropping it drops the request to the engine.
+pub(super) struct Relay {
+    order: RelayOrder,
+    pool: Arc<Pool>,
+    /// Nothing, once the answer is at its end.
+    upstream: Option<UpstreamBody>,
+    is_gone: bool,
+    last_frame: Instant,
+    deadline: Pin<Box<Sleep>>,
+    tail: Tail,
+}
+
+impl Relay {
+    pub(super) fn new(order: RelayOrder, pool: Arc<Pool>, upstream: UpstreamBody) -> Self {
+        let last_frame = Instant::now();
+        let deadline = Box::pin(tokio::time::sleep_until(last_frame + order.silence));
+        Self { order, pool, upstream: Some(upstream), is_gone: false, last_frame, deadline, tail: Tail::default() }
+    }
+
+    /// Ends the answer and keeps the connection for the next request.
+    fn finish(&mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            self.pool.put(self.order.address, upstream.into_connection());
+        }
+        // The place in the engine is free now, and not when the client has read the last byte.
+        self.order.gone = Box::pin(std::future::pending());
+    }
+
+    /// Ends the answer although the engine had not: with an error event, or by closing the client's connection.
+    fn break_off(&mut self, code: ErrorCode, cause: String) -> Option<Result<Frame<Bytes>, Problem>> {
+        self.upstream = None;
+        self.order.gone = Box::pin(std::future::pending());
+        let instance = &self.order.instance;
+        tracing::warn!(%instance, %cause, "an answer broke off");
+        if self.order.is_event_stream && self.tail.is_done {
+            return None;
+        }
+        let problem = Problem::new(code, format!("the answer of `{instance}` broke off")).with_cause(cause);
+        let problem = problem.with_hint(format!("send the request again; `orch describe {instance}` shows what happened"));
+        if self.order.is_event_stream { Some(Ok(Frame::data(self.tail.error_event(&problem)))) } else { Some(Err(problem)) }
+    }
+
+    /// Looks whether the engine ended or fell silent; there was nothing to read just now.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<(ErrorCode, String)> {
+        if !self.is_gone && self.order.gone.as_mut().poll(cx).is_ready() {
+            self.is_gone = true;
+            self.deadline.as_mut().reset(Instant::now() + LAST_WORDS);
+        }
+        while self.deadline.as_mut().poll(cx).is_ready() {
+            if self.is_gone {
+                return Poll::Ready((ErrorCode::UpstreamFailed, "the engine ended".to_owned()));
+            }
+            // The timer is not moved for each frame: that would cost more than looking here.
+            let due = self.last_frame + self.order.silence;
+            if due <= Instant::now() {
+                let cause = format!("the engine was silent for {:?}", self.order.silence);
+                return Poll::Ready((ErrorCode::UpstreamTimeout, cause));
+            }
+            self.deadline.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = Problem;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Problem>>> {
+        let this = self.get_mut();
+        let Some(upstream) = &mut this.upstream else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(&mut *upstream).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let is_end = upstream.is_end_stream();
+                this.last_frame = Instant::now();
+                if let Some(data) = frame.data_ref() {
+                    if this.order.is_event_stream {
+                        this.tail.saw(data);
+                    }
+                }
+                if is_end {
+                    this.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                this.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let cause = std::iter::once(error.to_string()).chain(orchestrator_core::error::causes_of(&error)).collect::<Vec<_>>();
+                Poll::Ready(this.break_off(ErrorCode::UpstreamFailed, cause.join(": ")))
+            }
+            Poll::Pending => match this.poll_end(cx) {
+                Poll::Ready((code, cause)) => Poll::Ready(this.break_off(code, cause)),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upstream.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.upstream.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+/// The end of what was passed on of a stream of events.
+#[derive(Debug, Default)]
+struct Tail {
+    last: [u8; 2],
+    /// Whether the stream said that it is complete.
+    is_done: bool,
+}
+
+const DONE: &[u8] = b"[DONE]";
+
+impl Tail {
+    fn saw(&mut self, data: &[u8]) {
+        match data {
+            [.., before, last] => self.last = [*before, *last],
+            [last] => self.last = [self.last[1], *last],
+            [] => return,
+        }
+        self.is_done = data.trim_ascii_end().ends_with(DONE) || (self.is_done && data.trim_ascii().is_empty());
+    }
+
+    /// Writes the event that ends an unfinished stream, after an empty line where one is missing.
+    fn error_event(&self, problem: &Problem) -> Bytes {
+        let body = openai_body(problem);
+        let mut event = BytesMut::with_capacity(body.len() + 16);
+        match self.last {
+            [0, 0] | [b'\n', b'\n'] => {}
+            [_, b'\n'] => event.extend_from_slice(b"\n"),
+            _ => event.extend_from_slice(b"\n\n"),
+        }
+        event.extend_from_slice(b"data: ");
+        event.extend_from_slice(&body);
+        event.extend_from_slice(b"\n\n");
+        event.freeze()
+    }
+}

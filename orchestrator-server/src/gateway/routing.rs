@@ -1,0 +1,105 @@
+//! What the gateway reads in a request: the name of the model, found in one look without building a tree. And the
+//! one change it may make: the fields an instance's configuration sets or strips.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use orchestrator_core::error::Coded;
+use orchestrator_core::instance::spec::RequestSpec;
+use orchestrator_core::{ErrorCode, Problem};
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// Why a request's body says no model.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum BodyError {
+    /// It is no JSON.
+    #[error("the request's body is no JSON, at line {line} column {column}: {detail}")]
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong there.
+        detail: String,
+    },
+    /// It is JSON of another shape.
+    #[error("the request's body is not what it should be: {detail}")]
+    Shape {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// It is empty.
+    #[error("the request has no body")]
+    Empty,
+    /// It has no `model`.
+    #[error("the request names no model")]
+    NoModel,
+}
+
+impl Coded for BodyError {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::RequestInvalid
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotJson { .. } | Self::Empty => Some("send one JSON object, with `Content-Type: application/json`".to_owned()),
+            Self::Shape { .. } => Some("send one JSON object with one `model`, a text".to_owned()),
+            Self::NoModel => Some("add `\"model\": \"NAME\"` to the body; `GET /v1/models` lists the names".to_owned()),
+        }
+    }
+}
+
+/// The one field that is looked for; all others are skipped as they are read. A second one is refused.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, default)]
+    model: Option<Cow<'a, str>>,
+}
+
+/// Finds the name of the model in a request's body.
+pub(super) fn model_of(body: &[u8]) -> Result<Cow<'_, str>, BodyError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(BodyError::Empty);
+    }
+    let head: Head<'_> = serde_json::from_slice(body).map_err(|error| describe(body, &error))?;
+    head.model.filter(|model| !model.is_empty()).ok_or(BodyError::NoModel)
+}
+
+fn describe(body: &[u8], error: &serde_json::Error) -> BodyError {
+    // serde puts the position at the end of its text; we say it in front. Control bytes never reach a reader.
+    let text = error.to_string();
+    let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail).escape_debug().to_string();
+    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    match error.classify() {
+        Category::Data => BodyError::Shape { detail },
+        _ if is_array => BodyError::Shape { detail: "it is an array and not an object".to_owned() },
+        Category::Syntax | Category::Eof | Category::Io => BodyError::NotJson { line: error.line(), column: error.column(), detail },
+    }
+}
+
+/// Sets and strips the fields that the instance's configuration names.
+pub(super) fn rewrite(body: &Bytes, changes: &RequestSpec) -> Result<Bytes, Problem> {
+    let mut fields: BTreeMap<Cow<'_, str>, Cow<'_, RawValue>> =
+        serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(body)
+            .map(|fields| fields.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect())
+            .map_err(|error| describe(body, &error))?;
+    for name in &changes.strip {
+        fields.remove(name.as_str());
+    }
+    let unwritable = |source: serde_json::Error| {
+        Problem::new(ErrorCode::Internal, "could not write the changed body of a request").with_cause(source.to_string())
+    };
+    for (name, value) in &changes.set {
+        let value = serde_json::value::to_raw_value(value).map_err(unwritable)?;
+        fields.insert(Cow::Borrowed(name), Cow::Owned(value));
+    }
+    serde_json::to_vec(&fields).map(Bytes::from).map_err(unwritable)
+}
+
+#[cfg(test)]
+mod tests;
