@@ -10,11 +10,15 @@ mod conform;
 pub mod daemon;
 pub mod duration;
 pub mod error;
+pub mod lint;
 pub mod load;
 pub(crate) mod nearest;
 mod resolve;
+pub mod schema;
 mod shape;
+pub mod template;
 mod tree;
+pub mod write;
 
 pub use catalog::{CatalogEntry, InstanceCatalog};
 pub use daemon::DaemonConfig;

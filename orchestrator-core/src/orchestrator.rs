@@ -17,6 +17,8 @@ mod shutdown;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::DaemonConfig;
 use crate::error::Problem;
@@ -49,6 +51,9 @@ struct Inner {
     services: Arc<Services>,
     fleet: Fleet,
     operations: OperationRegistry,
+    /// The event log outlives every other task, so that their last words are written down.
+    event_log_task: TaskTracker,
+    event_log_end: CancellationToken,
     lock: OwnerLock,
 }
 
@@ -114,3 +119,6 @@ impl Orchestrator {
         self.inner.services.hardware.probe().await
     }
 }
+
+#[cfg(test)]
+mod tests;

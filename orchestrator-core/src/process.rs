@@ -1,55 +1,118 @@
-//! stub
-use crate::launcher::*;
-use crate::names::InstanceName;
+//! The local process launcher for Linux: [`LocalLauncher`] starts servers as processes of this machine, finds them
+//! again after we were gone, and ends them with everything they started.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `identity` | who a process is (pid, start time, boot), and the pidfd through which it is signalled |
+//! | `table` | the process table, read from `/proc` |
+//! | `tree` | the policy, pure: which processes belong to a workload, who leads one |
+//! | `spawn` | how a plan becomes a child process |
+//! | `workload` | a started or adopted server: its end, its memory, its listener |
+//! | `ending` | ask, wait, freeze, kill, prove that nothing is left |
+//! | [`output`] | rotating and reading what servers wrote |
+//! | [`ports`] | free ports, and who holds one |
+//!
+//! A process is ours if we started it, if it descends from or shares the process group of one that is ours, or if
+//! its environment carries our marks (`ORCH_OWNER`, `ORCH_INSTANCE`). Marks are inherited, so they also find what
+//! left the group and lost its parent, and they find everything when the state database is lost.
+//!
+//! Signals go to one proven process at a time, through its pidfd, never to a number: `killpg` takes a number that
+//! may belong to strangers by the time it runs.
+//!
+//! This module decides nothing about restarts and knows no engine.
+
+mod ending;
+mod identity;
+pub mod output;
+pub mod ports;
+mod spawn;
+mod table;
+mod tree;
+mod workload;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-/// x
-pub struct LocalLauncher;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::launcher::{DiscoveredWorkload, LaunchError, LaunchOrder, Launcher, Workload, WorkloadIdentity};
+use crate::names::InstanceName;
+
+use ending::end_all;
+use identity::{ProcessHandle, Stamp, boot_id};
+use table::{MarkScope, read_table};
+use tree::Kin;
+use workload::LocalWorkload;
+
+/// The variable that says whose process it is: the owner tag.
+pub const OWNER_VARIABLE: &str = "ORCH_OWNER";
+/// The variable that names the instance.
+pub const INSTANCE_VARIABLE: &str = "ORCH_INSTANCE";
+/// The variable that holds the address the server listens at.
+pub const LISTEN_VARIABLE: &str = "ORCH_LISTEN";
+
+/// Starts plans as processes of this machine.
+#[derive(Debug, Clone)]
+pub struct LocalLauncher {
+    owner_tag: Arc<str>,
+}
+
 impl LocalLauncher {
-    /// x
-    pub fn new(_: String) -> Self {
-        Self
+    /// Makes a launcher whose processes are marked with `owner_tag` ([`Paths::owner_tag`](crate::Paths::owner_tag)).
+    #[must_use]
+    pub fn new(owner_tag: String) -> Self {
+        Self { owner_tag: owner_tag.into() }
+    }
+
+    /// Ends whatever still carries the marks of `instance`, and returns how many processes there were: children
+    /// survive a server that died by itself. [`Launcher::start`] does this first.
+    pub async fn kill_leftovers(&self, instance: &InstanceName) -> Result<usize, LaunchError> {
+        end_all(&Arc::new(self.kin(instance, None)), Duration::ZERO).await
+    }
+
+    fn kin(&self, instance: &InstanceName, leader: Option<Stamp>) -> Kin {
+        Kin::new(Arc::clone(&self.owner_tag), instance.clone(), leader)
     }
 }
-#[async_trait::async_trait]
+
+#[async_trait]
 impl Launcher for LocalLauncher {
-    async fn start(&self, _order: &LaunchOrder) -> Result<Arc<dyn Workload>, LaunchError> {
-        loop {}
-    }
-    async fn adopt(&self, _instance: &InstanceName, _identity: &WorkloadIdentity) -> Result<Option<Arc<dyn Workload>>, LaunchError> {
-        loop {}
-    }
-    async fn discover(&self) -> Result<Vec<DiscoveredWorkload>, LaunchError> {
-        loop {}
-    }
-}
-/// x
-pub mod ports {
-    use std::net::*;
-    /// x
-    #[derive(Debug)]
-    pub struct PortHolder;
-    impl std::fmt::Display for PortHolder {
-        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            Ok(())
+    async fn start(&self, order: &LaunchOrder) -> Result<Arc<dyn Workload>, LaunchError> {
+        let leftovers = self.kill_leftovers(&order.instance).await?;
+        if leftovers > 0 {
+            tracing::warn!(instance = %order.instance, leftovers, "ended what an earlier server had left running");
         }
+        let workload = LocalWorkload::start(&self.owner_tag, order).await?;
+        Ok(Arc::new(workload))
     }
-    /// x
-    pub fn free_port(_h: IpAddr) -> std::io::Result<u16> {
-        Ok(1)
+
+    async fn adopt(&self, instance: &InstanceName, identity: &WorkloadIdentity) -> Result<Option<Arc<dyn Workload>>, LaunchError> {
+        let WorkloadIdentity::Process(process) = identity;
+        if process.boot_id != boot_id()? {
+            return Ok(None);
+        }
+        let stamp = Stamp { pid: process.pid, start_ticks: process.start_ticks };
+        let Some(handle) = ProcessHandle::open(stamp)? else { return Ok(None) };
+        let kin = Arc::new(self.kin(instance, Some(stamp)));
+        // The first look remembers the whole tree, and shows whether the process says that it is somebody else's.
+        let tree = workload::look(&kin, MarkScope::All).await?;
+        if !tree.iter().any(|record| record.stamp() == stamp) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(LocalWorkload::adopted(kin, handle, process.clone()))))
     }
-    /// x
-    pub fn is_free(_a: SocketAddr) -> bool {
-        true
-    }
-    /// x
-    pub fn holder_of(_a: SocketAddr) -> Option<PortHolder> {
-        None
-    }
-}
-/// x
-pub mod output {
-    /// x
-    pub fn rotate_if_large(_p: &std::path::Path, _m: u64, _k: u8) -> std::io::Result<()> {
-        Ok(())
+
+    async fn discover(&self) -> Result<Vec<DiscoveredWorkload>, LaunchError> {
+        let owner_tag = Arc::clone(&self.owner_tag);
+        let found = workload::blocking(move || {
+            let table = read_table(MarkScope::All).map_err(table::table_error)?;
+            Ok(tree::leaders(&table, &owner_tag, std::process::id()))
+        })
+        .await?;
+        let boot_id = boot_id()?;
+        Ok(found.into_iter().map(|leader| leader.into_discovered(boot_id)).collect())
     }
 }

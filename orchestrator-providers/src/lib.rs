@@ -1,1 +1,16 @@
-//! placeholder
+//! Everything of Orchestrator that knows an outside system, and the default wiring.
+//!
+//! Start at [`wiring::builder`], which puts the parts together. This crate keeps no state of its own beyond the
+//! folders it is given, never reads an environment variable, and never prints.
+
+pub mod env;
+pub mod hardware;
+pub mod hub;
+pub mod runtime;
+pub mod wiring;
+
+pub use env::{EnvPaths, UvEnvironments};
+pub use hardware::LinuxHardware;
+pub use hub::LocalModels;
+pub use runtime::LlamaCpp;
+pub use wiring::ProviderSettings;

@@ -160,6 +160,11 @@ fn instance_name(folder: &Path) -> Result<InstanceName, ConfigError> {
     InstanceName::try_new(name).map_err(|source| ConfigError::FolderName { folder: folder.to_path_buf(), source })
 }
 
+/// Returns the configuration file in an instance's folder, where there is one.
+pub(super) fn find_instance_file(folder: &Path) -> Option<PathBuf> {
+    FILE_NAMES.iter().map(|file| folder.join(file)).find(|file| fs::symlink_metadata(file).is_ok())
+}
+
 /// Reads the instance in a folder.
 fn read_entry(name: InstanceName, folder: &Path) -> Option<CatalogEntry> {
     let failed = |name: InstanceName, error: ConfigError| Some(CatalogEntry { name, file: folder.to_path_buf(), spec: Err(error) });
@@ -183,3 +188,6 @@ fn read_entry(name: InstanceName, folder: &Path) -> Option<CatalogEntry> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ pub(super) fn daemon(config: &DaemonConfig, tree: &Node) -> Vec<ConfigFault> {
             rules.break_item(
                 &["gateway", "allowed_hosts"],
                 index,
-                format!("`{}` is no host name", shorten(host)),
+                &format!("`{}` is no host name", shorten(host)),
                 "write a name as it stands in an address, such as `models.example.org`",
             );
         }
@@ -52,7 +52,7 @@ pub(super) fn daemon(config: &DaemonConfig, tree: &Node) -> Vec<ConfigFault> {
             rules.break_item(
                 &["gateway", "allowed_origins"],
                 index,
-                format!("`{}` is no origin", shorten(origin)),
+                &format!("`{}` is no origin", shorten(origin)),
                 "write scheme, host and port only, such as `https://chat.example.org`; there is no wildcard",
             );
         }
@@ -93,7 +93,7 @@ impl Rules<'_> {
         self.faults.push(ConfigFault::new(self.position(keys), keys.join("."), message).with_hint(hint));
     }
 
-    fn break_item(&mut self, keys: &[&str], index: usize, message: String, hint: impl Into<String>) {
+    fn break_item(&mut self, keys: &[&str], index: usize, message: &str, hint: impl Into<String>) {
         let key = format!("{}[{index}]", keys.join("."));
         let at = self.tree.find(keys).and_then(|list| list.item(index)).and_then(|item| item.at);
         self.faults.push(ConfigFault::new(at, &key, format!("`{key}`: {message}")).with_hint(hint));
@@ -113,13 +113,13 @@ impl Rules<'_> {
                 self.break_item(
                     &["aliases"],
                     index,
-                    format!("`{shown}` is no alias: {reason}"),
+                    &format!("`{shown}` is no alias: {reason}"),
                     "an alias is what clients send as `model`, such as `gpt-4o`",
                 );
             } else if alias == spec.name.as_str() {
-                self.break_item(&["aliases"], index, format!("`{shown}` is the instance's own name"), "take it out");
+                self.break_item(&["aliases"], index, &format!("`{shown}` is the instance's own name"), "take it out");
             } else if !seen.insert(alias) {
-                self.break_item(&["aliases"], index, format!("`{shown}` stands in the list twice"), "take one of them out");
+                self.break_item(&["aliases"], index, &format!("`{shown}` stands in the list twice"), "take one of them out");
             }
         }
     }
@@ -146,7 +146,7 @@ impl Rules<'_> {
                 self.break_item(
                     &["args"],
                     index,
-                    "the argument holds a NUL character or a line break".to_owned(),
+                    "the argument holds a NUL character or a line break",
                     "write each argument as an item of its own",
                 );
             }
@@ -204,7 +204,7 @@ impl Rules<'_> {
                 self.break_item(
                     &["request", "strip"],
                     index,
-                    format!("`{}` is also in `request.set`", shorten(field)),
+                    &format!("`{}` is also in `request.set`", shorten(field)),
                     "what `set` writes replaces what the client sent: take it out of `strip`",
                 );
             }

@@ -86,15 +86,12 @@ impl Checker<'_> {
         entries.retain(|(key, value)| value.value != Value::Null || known(key).is_none());
         let mut present = BTreeSet::new();
         for (key, value) in entries {
-            match known(key) {
-                Some(property) => {
-                    present.insert(property.name.as_str());
-                    self.check(value, &property.shape, &join(path, &key.name));
-                }
-                None => {
-                    let fault = self.unknown_key(key, properties, path);
-                    self.report(fault);
-                }
+            if let Some(property) = known(key) {
+                present.insert(property.name.as_str());
+                self.check(value, &property.shape, &join(path, &key.name));
+            } else {
+                let fault = self.unknown_key(key, properties, path);
+                self.report(fault);
             }
         }
         for property in properties.iter().filter(|property| property.required && !present.contains(property.name.as_str())) {

@@ -16,6 +16,7 @@ pub struct DaemonConfig {
     /// What may be spent.
     pub limits: LimitsConfig,
     /// The port that the first instance gets, for its own web page. Others get free ports.
+    #[schemars(example = 8585)]
     pub first_instance_port: Option<u16>,
 }
 
@@ -26,10 +27,13 @@ pub struct GatewayConfig {
     /// The address to listen on. Anything beyond loopback demands the API key of `state/api-key`.
     pub host: IpAddr,
     /// The port to listen on. When it is left out, 8484 is used, or a free port where 8484 is taken.
+    #[schemars(example = 8484)]
     pub port: Option<u16>,
     /// Host names, besides the address itself and `localhost`, by which clients may reach us.
+    #[schemars(example = ["models.example.org"])]
     pub allowed_hosts: Vec<String>,
-    /// Origins of web pages that may call us.
+    /// Origins of web pages that may call us: scheme, host and port. There is no wildcard.
+    #[schemars(example = ["https://chat.example.org"])]
     pub allowed_origins: Vec<String>,
 }
 
@@ -50,7 +54,7 @@ impl Default for GatewayConfig {
 pub struct LimitsConfig {
     /// The largest request body, in MiB.
     pub max_body_mb: u32,
-    /// How long a request waits for its model to become ready.
+    /// How long a request waits for its model to become ready before it is answered with an error.
     pub start_wait: ConfigDuration,
     /// How long an engine may take to answer the head of a response.
     pub first_byte: ConfigDuration,

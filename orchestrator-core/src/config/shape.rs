@@ -26,6 +26,7 @@ pub(super) struct Shape {
     pub(super) type_name: Option<String>,
     pub(super) description: String,
     pub(super) default: Option<Value>,
+    pub(super) example: Option<Value>,
 }
 
 /// The kind of a value.
@@ -106,6 +107,7 @@ impl Builder {
             kind: self.kind(target, type_name.as_deref(), path),
             description: text(schema).or_else(|| text(target)).unwrap_or_default(),
             default: schema.get("default").filter(|default| !default.is_null()).cloned(),
+            example: schema.get("examples").and_then(|examples| examples.get(0)).cloned(),
             type_name,
         }
     }
@@ -165,7 +167,7 @@ impl Builder {
 }
 
 fn anything() -> Shape {
-    Shape { kind: Kind::Any, type_name: None, description: String::new(), default: None }
+    Shape { kind: Kind::Any, type_name: None, description: String::new(), default: None, example: None }
 }
 
 fn type_of(schema: &Value) -> Option<&str> {

@@ -1,9 +1,11 @@
 //! The samples of `tests/configs`, and input that nobody would write.
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
 
 use super::load::{Naming, load_daemon_config, load_instance, parse_daemon_config, parse_instance};
 use super::{ConfigError, DaemonConfig};
@@ -23,7 +25,7 @@ fn name(file: &Path) -> String {
 }
 
 enum Loaded {
-    Instance(InstanceSpec),
+    Instance(Box<InstanceSpec>),
     Daemon(DaemonConfig),
 }
 
@@ -31,7 +33,7 @@ fn load(file: &Path) -> Result<Loaded, ConfigError> {
     if name(file).starts_with("daemon-") {
         load_daemon_config(file).map(Loaded::Daemon)
     } else {
-        load_instance(file, Naming::Free).map(Loaded::Instance)
+        load_instance(file, Naming::Free).map(Box::new).map(Loaded::Instance)
     }
 }
 
@@ -55,8 +57,8 @@ fn every_valid_sample_loads_and_survives_a_round_trip() {
             Loaded::Instance(spec) => {
                 assert!(spec.model.reference.as_file().is_none_or(Path::is_absolute), "{}", file.display());
                 let text = serde_json::to_string(&spec).unwrap();
-                assert_eq!(parse_instance(&text, &file, Naming::Free).unwrap(), spec, "{}", file.display());
-                assert_eq!(serde_json::from_str::<InstanceSpec>(&text).unwrap(), spec, "{}", file.display());
+                assert_eq!(parse_instance(&text, &file, Naming::Free).unwrap(), *spec, "{}", file.display());
+                assert_eq!(serde_json::from_str::<InstanceSpec>(&text).unwrap(), *spec, "{}", file.display());
             }
             Loaded::Daemon(config) => {
                 let text = serde_json::to_string(&config).unwrap();
@@ -76,4 +78,73 @@ fn every_invalid_sample_is_refused_with_a_message_that_helps() {
         writeln!(text, "── {}\n{rendered}", name(&file)).unwrap();
     }
     insta::assert_snapshot!(text);
+}
+
+/// Whatever the text, reading it ends, and ends with a value or with faults that can be shown.
+fn survives(text: &str) {
+    let file = Path::new("/home/instances/a/config.yaml");
+    for error in [parse_instance(text, file, Naming::Free).err(), parse_daemon_config(text, file).err()].into_iter().flatten() {
+        let shown = format!("{error} {:?}", Problem::from_error(&error));
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    }
+}
+
+fn sample_text() -> impl Strategy<Value = String> {
+    let texts: Vec<String> = samples("valid")
+        .into_iter()
+        .chain(samples("invalid"))
+        .map(|file| String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned())
+        .collect();
+    proptest::sample::select(texts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_survived(text in ".{0,400}") {
+        survives(&text);
+    }
+
+    #[test]
+    fn texts_made_of_what_yaml_is_made_of_are_survived(text in r#"([a-z]{1,3}|[:\-#&*!|>'"%@`{}\[\],?\n\t ~<]|: |- |\n  |<<: |0x|1e9){0,120}"#) {
+        survives(&text);
+    }
+
+    #[test]
+    fn damaged_samples_are_survived(
+        text in sample_text(),
+        cut in any::<proptest::sample::Index>(),
+        length in 0..8_usize,
+        put in prop_oneof![Just(String::new()), Just("\u{0}".into()), Just("*a".into()), Just("&a ".into()), Just("\n".into()), Just("[".into()), any::<char>().prop_map(String::from)],
+    ) {
+        let characters: Vec<char> = text.chars().collect();
+        let at = cut.index(characters.len() + 1);
+        let end = (at + length).min(characters.len());
+        let damaged: String = characters[..at].iter().copied().chain(put.chars()).chain(characters[end..].iter().copied()).collect();
+        survives(&damaged);
+    }
+
+    #[test]
+    fn any_value_survives_being_written_as_a_template_writes_it(text in ".{0,40}", number in any::<i64>()) {
+        let value = serde_json::json!([text, { "key": text }, number, true]);
+        let written = super::template::inline(&value);
+        prop_assert_eq!(serde_saphyr::from_str::<serde_json::Value>(&written).unwrap(), value, "{}", written);
+    }
+}
+
+#[test]
+fn a_fault_inside_a_typed_value_still_names_its_key() {
+    // The schema says nothing about this one; the type does.
+    let text = "name: a\nmodel: { ref: hf:o/r }\nrequest:\n  set: { a: 1 }\n  strip: [x]\nserver:\n  host: \"::1%eth0\"\n";
+    let error = parse_instance(text, Path::new("config.yaml"), Naming::Free).unwrap_err();
+    assert_eq!(error.faults()[0].key, "server.host");
+    assert_eq!(error.faults()[0].at.map(|at| at.line), Some(7));
+}
+
+#[test]
+fn a_missing_daemon_configuration_is_one_without_keys() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(load_daemon_config(&home.path().join("config.yaml")).unwrap(), DaemonConfig::default());
+    assert!(matches!(load_instance(&home.path().join("config.yaml"), Naming::Free), Err(ConfigError::NotFound { .. })));
 }

@@ -23,7 +23,11 @@ pub(crate) struct PortBook {
 impl PortBook {
     /// Claims a port that people chose, or says who holds it.
     pub(crate) fn claim_configured(&self, instance: &InstanceName, address: SocketAddr) -> Result<u16, Problem> {
-        if ports::is_free(address) && self.claim(instance, address.port()) {
+        let is_free = ports::is_free(address).map_err(|error| {
+            let problem = Problem::new(ErrorCode::PortTaken, format!("nothing may listen at {address}"));
+            problem.with_cause(error.to_string()).with_hint("choose another `server.port` or `server.host`, or leave them out")
+        })?;
+        if is_free && self.claim(instance, address.port()) {
             return Ok(address.port());
         }
         let holder = ports::holder_of(address);
@@ -35,7 +39,7 @@ impl PortBook {
     /// Claims one of the preferred ports if it is free, else any free one.
     pub(crate) fn claim_any(&self, instance: &InstanceName, host: IpAddr, preferred: &[Option<u16>]) -> Result<u16, Problem> {
         for port in preferred.iter().flatten().copied() {
-            if ports::is_free(SocketAddr::new(host, port)) && self.claim(instance, port) {
+            if ports::is_free(SocketAddr::new(host, port)).unwrap_or(false) && self.claim(instance, port) {
                 return Ok(port);
             }
         }

@@ -19,7 +19,9 @@ use crate::runtime::RuntimeKind;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceSpec {
-    /// The name; the same as that of the folder the file lies in.
+    /// The name: what clients and commands call the instance, and what the folder of this file is called. Lowercase
+    /// letters, digits and inner `-`.
+    #[schemars(example = "qwen3-8b")]
     pub name: InstanceName,
     /// The model and how it is loaded.
     pub model: ModelSpec,
@@ -32,6 +34,7 @@ pub struct InstanceSpec {
     /// The environment to run in. When it is left out, the runtime looks for its program and then for the
     /// environment that suits the GPU backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "llama-cpp-cpu")]
     pub env_key: Option<EnvKey>,
     /// Where the server listens.
     #[serde(default)]
@@ -39,11 +42,14 @@ pub struct InstanceSpec {
     /// The device the model runs on.
     #[serde(default)]
     pub gpu: GpuSpec,
-    /// Environment variables of the server.
+    /// Environment variables of the server, beside those it inherits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(example = BTreeMap::from([("OMP_NUM_THREADS", "4")]))]
     pub env: BTreeMap<String, String>,
-    /// More arguments, passed on as they are after ours.
+    /// More arguments of the server, passed on as they are, after ours. One item for each argument: no shell splits
+    /// them. Secrets do not belong here: every user of the machine can see them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["--no-warmup"])]
     pub args: Vec<String>,
     /// How the server's health is watched.
     #[serde(default)]
@@ -57,11 +63,14 @@ pub struct InstanceSpec {
     /// What the server prints and where it goes.
     #[serde(default)]
     pub logs: LogsSpec,
-    /// More names by which clients may ask for this instance.
+    /// More names by which clients may ask for this instance as `model`. No two instances may share one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["gpt-4o"])]
     pub aliases: Vec<String>,
-    /// Unloads the instance after this long without a request. Never, when it is left out.
+    /// Stops the server after this long without a request; the next request starts it again. Never, when it is left
+    /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "30m")]
     pub ttl: Option<ConfigDuration>,
     /// The order of starting when several instances start at once: higher first.
     #[serde(default)]
@@ -69,8 +78,9 @@ pub struct InstanceSpec {
     /// Starts the instance when the daemon starts.
     #[serde(default)]
     pub preload: bool,
-    /// How many requests are passed on at a time; more wait. No limit, when it is left out.
+    /// How many requests are passed on to the server at a time; more wait. No limit, when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 4)]
     pub concurrency: Option<NonZeroU32>,
     /// Changes to the requests that are passed on.
     #[serde(default)]
@@ -111,23 +121,29 @@ impl ModelSpec {
 /// The model and how it is loaded: `ref` or `path`, and settings of the engine.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "ModelSpec")]
+#[schemars(extend("oneOf" = [{ "required": ["ref"] }, { "required": ["path"] }]))]
 struct ModelSection {
     /// The model's reference: `hf:owner/repo[@revision][:file-or-quant]`, `ollama:name[:tag]` or
     /// `file:/path/model.gguf`. Give this or `path`.
     #[serde(default, rename = "ref")]
+    #[schemars(example = "hf:owner/repo:Q4_K_M")]
     reference: Option<ModelReference>,
     /// The model's file. A relative path starts at the folder of the configuration file. Give this or `ref`.
     #[serde(default)]
+    #[schemars(example = "/models/qwen3-8b-q4_k_m.gguf")]
     path: Option<PathBuf>,
     /// The context in tokens, over all parallel requests: each of `server.parallel` gets its part. The engine's
     /// own choice, when it is left out.
     #[serde(default)]
+    #[schemars(example = 8192)]
     context_size: Option<NonZeroU32>,
     /// The largest batch of prompt tokens worked on at once. The engine's own choice, when it is left out.
     #[serde(default)]
+    #[schemars(example = 512)]
     batch_size: Option<NonZeroU32>,
     /// How many processor threads the engine uses. The engine's own choice, when it is left out.
     #[serde(default)]
+    #[schemars(example = 8)]
     threads: Option<NonZeroU16>,
 }
 
@@ -165,8 +181,10 @@ impl TryFrom<ModelSection> for ModelSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSpec {
-    /// The server's program, such as `/usr/local/bin/llama-server`.
+    /// The server's program. A relative path starts at the folder of the configuration file. Looked for, when it is
+    /// left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/usr/local/bin/llama-server")]
     pub binary: Option<PathBuf>,
 }
 
@@ -174,14 +192,15 @@ pub struct EngineSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSpec {
-    /// The address the server listens on.
+    /// The address the server listens on. Only loopback: others reach the model through the gateway.
     pub host: IpAddr,
-    /// The port the server listens on. A free one, when it is left out.
+    /// The port the server listens on. No two instances may share one. A free one, when it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 8601)]
     pub port: Option<NonZeroU16>,
-    /// How long the server may take for one request.
+    /// How long the server may take for one request before it gives up.
     pub timeout: ConfigDuration,
-    /// How many requests the server works on at a time.
+    /// How many requests the server works on at a time; they share `model.context_size`.
     pub parallel: NonZeroU16,
 }
 
@@ -230,9 +249,12 @@ pub struct GpuSpec {
     pub backend: Backend,
     /// The number of the device among those of its kind, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 0)]
     pub device_id: Option<u32>,
-    /// How many of the model's layers go to the device. The engine's own choice, when it is left out.
+    /// How many of the model's layers go to the device; a number above theirs means all. The engine's own choice, when
+    /// it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 99)]
     pub layers: Option<u32>,
 }
 
@@ -240,8 +262,9 @@ pub struct GpuSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthcheckSpec {
-    /// The path that is asked. The runtime's own, when it is left out.
+    /// The path of the server that is asked. The runtime's own, when it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/health")]
     pub path: Option<String>,
     /// The time between two questions to a healthy server.
     pub interval: ConfigDuration,
@@ -249,7 +272,7 @@ pub struct HealthcheckSpec {
     pub timeout: ConfigDuration,
     /// How many answers in a row must be bad before the server counts as unhealthy.
     pub retries: NonZeroU16,
-    /// How long the server may take to become ready.
+    /// How long the server may take to become ready after its start. Large models load for minutes.
     pub start_period: ConfigDuration,
 }
 
@@ -271,7 +294,7 @@ impl Default for HealthcheckSpec {
 pub struct RestartPolicySpec {
     /// Whether the server is started again.
     pub enabled: bool,
-    /// How many times in a row; a healthy period of `reset_after` clears the count.
+    /// How many times in a row it is started again; a healthy period of `reset_after` clears the count.
     pub max_retries: u32,
     /// The wait before the first new start.
     pub initial_delay: ConfigDuration,
@@ -334,11 +357,13 @@ impl Default for LogsSpec {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestSpec {
-    /// Fields of the request's body that are set to these values.
+    /// Fields of the request's body that are set to these values, whatever the client sent.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    #[schemars(example = serde_json::json!({"temperature": 0.2}))]
     pub set: serde_json::Map<String, serde_json::Value>,
     /// Fields of the request's body that are taken out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["logit_bias"])]
     pub strip: Vec<String>,
 }
 

@@ -112,7 +112,7 @@ impl OrchestratorBuilder {
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&database)).await;
         let (store, outcome) = opened.map_err(|error| missing("a state store").with_cause(error.to_string()))??;
         let store: Arc<dyn StateStore> = Arc::new(store);
-        let tasks = TaskTracker::new();
+        let (event_log_task, event_log_end) = (TaskTracker::new(), CancellationToken::new());
         let launcher = self.launcher.unwrap_or_else(|| Arc::new(LocalLauncher::new(self.paths.owner_tag())));
         let services = Arc::new(Services {
             runtimes: self.runtimes,
@@ -120,16 +120,17 @@ impl OrchestratorBuilder {
             environments,
             launcher,
             hardware,
-            events: EventLog::start(store.clone()),
+            events: EventLog::start(store.clone(), &event_log_task, event_log_end.clone()),
             store,
             ports: Arc::new(PortBook::default()),
-            tasks,
+            tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             config: self.config,
             paths: self.paths,
         });
         let operations = OperationRegistry::new(services.store.clone(), services.events.clone(), services.tasks.clone());
-        let orchestrator = Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, lock }) };
+        let orchestrator =
+            Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock }) };
         orchestrator.begin_life(outcome).await?;
         Ok(orchestrator)
     }

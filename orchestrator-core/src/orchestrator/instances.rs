@@ -190,7 +190,7 @@ impl Orchestrator {
         stream: LogStream,
         tail: usize,
     ) -> Result<impl Stream<Item = LogLine> + Send + use<>, Problem> {
-        Ok(logs::follow(self.log_files(name)?, stream, tail))
+        Ok(logs::follow(&self.log_files(name)?, stream, tail))
     }
 
     /// Returns where an instance's logs are. Works for instances whose configuration is broken.

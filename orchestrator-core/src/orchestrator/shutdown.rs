@@ -37,7 +37,11 @@ impl Orchestrator {
         }
         // 4. Write down what happened, and let the home go.
         services.events.record(EventDraft::new(EventKind::Daemon, "the owner of this home ended in order"));
-        services.events.close().await;
+        self.inner.event_log_end.cancel();
+        self.inner.event_log_task.close();
+        if tokio::time::timeout(LAST_STEPS, self.inner.event_log_task.wait()).await.is_err() {
+            problems.push(Problem::new(ErrorCode::StoreFailed, "the last events could not be written down in time"));
+        }
         self.inner.lock.release();
         problems
     }

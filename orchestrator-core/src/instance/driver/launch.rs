@@ -62,7 +62,7 @@ pub(super) fn launch(services: Arc<Services>, spec: Arc<InstanceSpec>, last_port
 async fn rotate(services: &Services, spec: &InstanceSpec) -> u64 {
     let files = services.output_files(spec);
     let largest = u64::from(spec.logs.max_size_mb.get()) * 1024 * 1024;
-    let keep = spec.logs.rotation;
+    let keep = usize::from(spec.logs.rotation);
     let begin = tokio::task::spawn_blocking(move || {
         for path in [&files.stdout, &files.stderr].into_iter().flatten() {
             if let Err(error) = output::rotate_if_large(path, largest, keep) {

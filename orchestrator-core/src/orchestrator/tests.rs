@@ -1,0 +1,311 @@
+//! The engine against real processes: a small engine in Python that behaves as its model's name says.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+
+mod fake;
+
+use std::time::Duration;
+
+use super::*;
+use crate::error::ErrorCode;
+use crate::instance::{Health, InstanceState, InstanceSummary};
+use crate::names::InstanceName;
+use fake::Home;
+
+fn name(text: &str) -> InstanceName {
+    InstanceName::try_new(text).unwrap()
+}
+
+async fn up(orchestrator: &Orchestrator, text: &str) -> InstanceSummary {
+    orchestrator.up(&name(text)).await.unwrap();
+    orchestrator.wait_ready(&name(text)).await.unwrap()
+}
+
+/// Waits until the state of an instance is as wanted.
+async fn wait_state(orchestrator: &Orchestrator, text: &str, wanted: impl Fn(&InstanceState) -> bool) -> InstanceState {
+    let mut snapshot = orchestrator.watch(&name(text)).unwrap();
+    let waited = tokio::time::timeout(Duration::from_secs(20), snapshot.wait_for(|snapshot| wanted(&snapshot.state))).await;
+    waited.unwrap_or_else(|_| panic!("{:?}", orchestrator.watch(&name(text)).unwrap().borrow().state)).unwrap().state.clone()
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[tokio::test]
+async fn an_instance_comes_up_is_seen_and_goes_down() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    let row = up(&orchestrator, "a").await;
+    assert_eq!((row.state.as_str(), row.health), ("ready", Health::Healthy));
+    assert!(row.memory_mb.unwrap() > 0);
+    let pid = row.pid.unwrap();
+    assert!(is_alive(pid));
+    assert_eq!(up(&orchestrator, "a").await.pid, Some(pid), "a second `up` leaves it alone");
+    let row = orchestrator.down(&name("a")).await.unwrap();
+    assert_eq!((row.state.as_str(), row.pid), ("stopped", None));
+    assert!(!is_alive(pid));
+    let again = orchestrator.down(&name("a")).await.unwrap_err();
+    assert_eq!(again.code, ErrorCode::InstanceNotRunning);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn an_early_exit_is_told_at_once_with_its_last_words() {
+    let home = Home::new();
+    home.instance("a", "dies", "");
+    let orchestrator = home.open().await;
+    orchestrator.up(&name("a")).await.unwrap();
+    let problem = orchestrator.wait_ready(&name("a")).await.unwrap_err();
+    assert_eq!(problem.code, ErrorCode::InstanceStartFailed);
+    assert!(problem.stderr_tail.iter().any(|line| line == "I cannot go on"), "{problem:?}");
+    assert!(problem.to_string().contains("exited with status 3"), "{problem}");
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Backoff { attempt: 1, .. })).await;
+    orchestrator.down(&name("a")).await.unwrap();
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_killed_server_comes_back_on_its_port() {
+    let home = Home::new();
+    home.instance("a", "good", "restart_policy: {initial_delay: 10ms}");
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await;
+    kill(first.pid.unwrap());
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Ready { server, .. } if server.identity.pid() != first.pid))
+        .await;
+    let second = orchestrator.describe(&name("a")).await.unwrap().summary;
+    assert_eq!((second.port, second.restarts), (first.port, 1));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+    assert!(!is_alive(second.pid.unwrap()));
+}
+
+#[tokio::test]
+async fn servers_outlive_their_owner_and_are_taken_over_with_their_pid() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await;
+    assert!(orchestrator.shutdown(ShutdownMode::LeaveRunning).await.is_empty());
+    drop(orchestrator);
+    let orchestrator = home.open().await;
+    let second = orchestrator.wait_ready(&name("a")).await.unwrap();
+    assert_eq!((second.pid, second.port), (first.pid, first.port));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+    assert!(!is_alive(first.pid.unwrap()));
+}
+
+#[tokio::test]
+async fn servers_are_found_again_when_the_database_is_lost() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await;
+    orchestrator.shutdown(ShutdownMode::LeaveRunning).await;
+    drop(orchestrator);
+    std::fs::write(home.paths().database(), "garbage").unwrap();
+    let orchestrator = home.open().await;
+    let second = orchestrator.wait_ready(&name("a")).await.unwrap();
+    assert_eq!((second.pid, second.port), (first.pid, first.port));
+    let events = orchestrator.last_events(50).await.unwrap();
+    assert!(events.iter().any(|event| event.message.contains("begun anew")), "{events:?}");
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_server_is_watched_and_stopped_even_when_its_file_is_gone() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await;
+    orchestrator.shutdown(ShutdownMode::LeaveRunning).await;
+    drop(orchestrator);
+    std::fs::remove_dir_all(home.paths().instance_dir(&name("a"))).unwrap();
+    let orchestrator = home.open().await;
+    assert_eq!(orchestrator.wait_ready(&name("a")).await.unwrap().pid, first.pid);
+    orchestrator.down(&name("a")).await.unwrap();
+    assert!(!is_alive(first.pid.unwrap()));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_server_that_died_while_nobody_watched_is_started_again() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await;
+    orchestrator.shutdown(ShutdownMode::LeaveRunning).await;
+    drop(orchestrator);
+    kill(first.pid.unwrap());
+    let orchestrator = home.open().await;
+    let state = wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Ready { .. })).await;
+    assert_ne!(state.server().unwrap().identity.pid(), first.pid);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn what_was_stopped_stays_stopped() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    up(&orchestrator, "a").await;
+    orchestrator.down(&name("a")).await.unwrap();
+    orchestrator.shutdown(ShutdownMode::LeaveRunning).await;
+    drop(orchestrator);
+    let orchestrator = home.open().await;
+    assert_eq!(orchestrator.instances().await.instances[0].state, "stopped");
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn one_start_serves_all_who_wait_for_it() {
+    let home = Home::new();
+    home.instance("a", "slow", "aliases: [other]");
+    let orchestrator = home.open().await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for model in ["a", "other", "slow"].into_iter().cycle().take(30) {
+        let orchestrator = orchestrator.clone();
+        waiting.spawn(async move { orchestrator.admit(model).await.unwrap().address() });
+    }
+    let addresses = waiting.join_all().await;
+    assert!(addresses.iter().all(|address| *address == addresses[0]), "{addresses:?}");
+    assert_eq!(home.starts("a"), 1);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_request_for_nothing_we_know_names_what_is_near() {
+    let home = Home::new();
+    home.instance("qwen3-8b", "good", "");
+    let orchestrator = home.open().await;
+    let problem = orchestrator.admit("qwen3-8").await.unwrap_err();
+    assert_eq!(problem.code, ErrorCode::ModelUnknown);
+    assert!(problem.hint.unwrap().contains("`qwen3-8b`"));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_lease_learns_that_its_server_is_gone() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    let pid = up(&orchestrator, "a").await.pid.unwrap();
+    let lease = orchestrator.admit("a").await.unwrap();
+    kill(pid);
+    tokio::time::timeout(Duration::from_secs(5), lease.gone()).await.unwrap();
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_never_ready_is_ended() {
+    let home = Home::new();
+    home.instance("a", "never", "healthcheck: {start_period: 700ms}\nrestart_policy: {enabled: false}");
+    let orchestrator = home.open().await;
+    orchestrator.up(&name("a")).await.unwrap();
+    let problem = orchestrator.wait_ready(&name("a")).await.unwrap_err();
+    assert_eq!(problem.code, ErrorCode::InstanceStartTimeout);
+    assert!(matches!(wait_state(&orchestrator, "a", |_| true).await, InstanceState::Failed { .. }));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_server_that_turns_bad_is_unhealthy_and_then_replaced() {
+    let home = Home::new();
+    let checks = "healthcheck: {interval: 50ms, retries: 2}\nrestart_policy: {initial_delay: 10ms}";
+    home.instance("a", "liar", checks);
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await;
+    let state = wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Unhealthy { .. })).await;
+    assert!(matches!(state, InstanceState::Unhealthy { reason, .. } if reason.contains("500")));
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Ready { server, .. } if server.identity.pid() != first.pid))
+        .await;
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn an_idle_instance_is_unloaded_and_a_request_loads_it_again() {
+    let home = Home::new();
+    home.instance("a", "good", "ttl: 200ms\nhealthcheck: {interval: 50ms}");
+    let orchestrator = home.open().await;
+    let lease = orchestrator.admit("a").await.unwrap();
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Ready { .. })).await;
+    drop(lease);
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Stopped { .. })).await;
+    drop(orchestrator.admit("a").await.unwrap());
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_configured_port_that_is_taken_is_refused_with_the_name_of_its_holder() {
+    let home = Home::new();
+    let squatter = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = squatter.local_addr().unwrap().port();
+    home.instance("a", "good", &format!("server: {{port: {port}}}"));
+    let orchestrator = home.open().await;
+    orchestrator.up(&name("a")).await.unwrap();
+    let problem = orchestrator.wait_ready(&name("a")).await.unwrap_err();
+    assert_eq!(problem.code, ErrorCode::PortTaken);
+    assert!(problem.title.contains(&format!("process {}", std::process::id())), "{problem:?}");
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn down_during_a_start_leaves_nothing() {
+    let home = Home::new();
+    home.instance("a", "slow", "");
+    let orchestrator = home.open().await;
+    for _ in 0..5 {
+        orchestrator.up(&name("a")).await.unwrap();
+        orchestrator.down(&name("a")).await.unwrap();
+    }
+    assert_eq!(orchestrator.instances().await.instances[0].state, "stopped");
+    assert!(orchestrator.inner.services.launcher.discover().await.unwrap().is_empty());
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn restart_takes_over_the_new_configuration() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await;
+    home.instance("a", "good", "aliases: [fresh]");
+    assert!(orchestrator.describe(&name("a")).await.unwrap().config_changed);
+    orchestrator.restart(&name("a")).await.unwrap();
+    let second = orchestrator.wait_ready(&name("a")).await.unwrap();
+    assert_ne!(second.pid, first.pid);
+    assert!(!orchestrator.describe(&name("a")).await.unwrap().config_changed);
+    assert_eq!(orchestrator.admit("fresh").await.unwrap().instance(), &name("a"));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_removed_instance_is_gone_and_its_file_is_kept_aside() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let orchestrator = home.open().await;
+    up(&orchestrator, "a").await;
+    let refused = orchestrator.remove(&name("a"), RemoveMode::IfStopped).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InstanceRunning);
+    orchestrator.remove(&name("a"), RemoveMode::StopFirst).await.unwrap();
+    assert!(orchestrator.instances().await.instances.is_empty());
+    assert_eq!(std::fs::read_dir(home.paths().instances_dir().join(".removed")).unwrap().count(), 1);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused() {
+    let home = Home::new();
+    let orchestrator = home.open().await;
+    let problem = home.builder().open().await.err().unwrap();
+    assert_eq!(problem.code, ErrorCode::HomeOwned);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+    assert!(home.builder().open().await.is_ok());
+}

@@ -1,0 +1,5 @@
+//! Places models come from.
+
+mod local;
+
+pub use local::LocalModels;

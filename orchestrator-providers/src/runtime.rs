@@ -1,0 +1,5 @@
+//! Kinds of inference engines.
+
+mod llama_cpp;
+
+pub use llama_cpp::LlamaCpp;

@@ -1,0 +1,70 @@
+//! The runtime `llama_cpp`: llama.cpp's server, as a program of its own or inside an environment.
+//!
+//! ```text
+//! engine.binary ─► env_key ─► `llama-server` on the search path ─► environment `llama-cpp-cpu`
+//! ```
+//!
+//! Owns: finding the engine, its arguments, its last words. Starts nothing: the launcher does.
+
+mod engine;
+mod explain;
+mod plan;
+
+use async_trait::async_trait;
+use orchestrator_core::env::EnvRegistry;
+use orchestrator_core::instance::{ExitCause, InstanceSpec};
+use orchestrator_core::launcher::LaunchPlan;
+use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeCapabilities, RuntimeError, RuntimeKind};
+use orchestrator_core::{EnvKey, Runtime};
+
+use crate::wiring::ProviderSettings;
+
+/// llama.cpp's server.
+#[derive(Debug, Clone)]
+pub struct LlamaCpp {
+    settings: ProviderSettings,
+}
+
+/// The name as it stands in errors.
+const NAME: &str = RuntimeKind::LlamaCpp.as_str();
+/// The path that answers 200 when the server is ready.
+const HEALTH_PATH: &str = "/health";
+
+impl LlamaCpp {
+    /// Looks for engines on the search path of `settings`.
+    #[must_use]
+    pub fn new(settings: ProviderSettings) -> Self {
+        Self { settings }
+    }
+}
+
+#[async_trait]
+impl Runtime for LlamaCpp {
+    fn kind(&self) -> RuntimeKind {
+        RuntimeKind::LlamaCpp
+    }
+
+    fn capabilities(&self) -> RuntimeCapabilities {
+        RuntimeCapabilities { json_schema: true, native_tools: true, embeddings: true }
+    }
+
+    fn health_path(&self) -> &'static str {
+        HEALTH_PATH
+    }
+
+    fn environment_key(&self, spec: &InstanceSpec) -> Option<EnvKey> {
+        engine::environment_key(spec)
+    }
+
+    async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError> {
+        engine::find(&self.settings, spec, environments).await
+    }
+
+    fn plan(&self, request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError> {
+        plan::plan(request)
+    }
+
+    fn explain_exit(&self, stderr_tail: &[String]) -> Option<ExitCause> {
+        explain::explain(stderr_tail)
+    }
+}
