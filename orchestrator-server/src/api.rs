@@ -4,10 +4,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use orchestrator_core::Problem;
-use orchestrator_core::event::{Event, Timestamp};
-use orchestrator_core::instance::{InstanceSpec, InstanceState, InstanceSummary};
-use orchestrator_core::model::InstalledModel;
+use orchestrator_core::event::Timestamp;
+
+pub use orchestrator_core::instance::logs::{LogLine, LogStream};
+pub use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, ServedModel};
 
 /// The answer of `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,8 +98,9 @@ pub struct LogLines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventQuery {
-    /// The number of the last event that is known already.
-    pub after: u64,
+    /// The number of the last event that is known already. Without it the last events are given, or, when following,
+    /// only new ones.
+    pub after: Option<u64>,
     /// How many events at most.
     pub limit: usize,
     /// Goes on with new events as they come (`text/event-stream`).
@@ -113,7 +114,7 @@ impl EventQuery {
 
 impl Default for EventQuery {
     fn default() -> Self {
-        Self { after: 0, limit: 200, follow: false }
+        Self { after: None, limit: 200, follow: false }
     }
 }
 
@@ -140,78 +141,4 @@ pub struct ModelInfoQuery {
 pub struct ShutdownRequest {
     /// Stops the instances too. Without it their servers run on, and the next daemon takes them over.
     pub stop_instances: bool,
-}
-
-/// The answer of `GET /api/v1/instances`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct InstanceList {
-    /// The instances, by name.
-    pub instances: Vec<InstanceSummary>,
-    /// What is wrong with configurations that cannot be used.
-    pub problems: Vec<Problem>,
-}
-
-/// Where the output of a server lies.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct OutputFiles {
-    /// Standard output.
-    pub stdout: Option<std::path::PathBuf>,
-    /// The error output.
-    pub stderr: Option<std::path::PathBuf>,
-}
-
-/// The answer of `GET /api/v1/instances/{name}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct InstanceDescription {
-    /// Its row of `ps`.
-    pub summary: InstanceSummary,
-    /// Its state.
-    pub state: InstanceState,
-    /// Its configuration, with every default filled in.
-    pub spec: InstanceSpec,
-    /// Its model, where it could be looked at.
-    pub model: Option<InstalledModel>,
-    /// The file it is configured in.
-    pub config_file: std::path::PathBuf,
-    /// Where its output lies.
-    pub log_files: OutputFiles,
-    /// Its last events, oldest first.
-    pub events: Vec<Event>,
-}
-
-/// Which output of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LogStream {
-    /// Standard output.
-    Stdout,
-    /// The error output.
-    Stderr,
-    /// Both, as they come.
-    #[default]
-    Both,
-}
-
-/// One line of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct LogLine {
-    /// The output it was written to.
-    pub stream: LogStream,
-    /// The line, control characters escaped.
-    pub text: String,
-}
-
-/// A model that the gateway serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ServedModel {
-    /// The name clients ask for.
-    pub id: String,
-    /// The instance behind it.
-    pub instance: orchestrator_core::InstanceName,
-    /// Its other names.
-    pub aliases: Vec<String>,
-    /// The state of the instance, in one word.
-    pub state: String,
-    /// When its configuration was made, in seconds since 1970.
-    pub created: i64,
 }

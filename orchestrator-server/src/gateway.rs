@@ -8,6 +8,7 @@
 //! Owns the connections to engines. Knows instances only through [`Admission`]; no lock, database or allocation of
 //! its own for each chunk.
 
+mod admission;
 mod headers;
 pub(crate) mod intake;
 mod openai;
@@ -27,6 +28,7 @@ use http::header::ALLOW;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response};
 use orchestrator_core::config::daemon::LimitsConfig;
+use orchestrator_core::event::Timestamp;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio_util::task::TaskTracker;
 
@@ -69,6 +71,8 @@ pub(crate) struct Gateway<A> {
     admission: A,
     proxy: Arc<Proxy>,
     largest_body: usize,
+    /// In seconds since 1970: what clients are told as the time their models were made.
+    started: i64,
     tasks: TaskTracker,
 }
 
@@ -76,7 +80,7 @@ impl<A: Admission> Gateway<A> {
     pub(crate) fn new(admission: A, limits: &LimitsConfig, tasks: TaskTracker) -> Self {
         let proxy = Proxy { pool: Arc::new(Pool::default()), first_byte: limits.first_byte.get() };
         let largest_body = usize::try_from(limits.max_body_mb).unwrap_or(usize::MAX).saturating_mul(1024 * 1024);
-        Self { admission, proxy: Arc::new(proxy), largest_body, tasks }
+        Self { admission, proxy: Arc::new(proxy), largest_body, started: Timestamp::now().as_millis() / 1_000, tasks }
     }
 
     /// Answers a request below `/v1`.
@@ -95,8 +99,8 @@ impl<A: Admission> Gateway<A> {
         } else if let Some(rest) = path.strip_prefix("/v1/models") {
             match (rest.strip_prefix('/'), rest) {
                 _ if method != Method::GET => return wrong_method(path, "GET"),
-                (Some(id), _) if !id.is_empty() => openai::model(&self.admission.served(), id),
-                (_, "" | "/") => openai::models(&self.admission.served()),
+                (Some(id), _) if !id.is_empty() => openai::model(&self.admission.served(), self.started, id),
+                (_, "" | "/") => openai::models(&self.admission.served(), self.started),
                 _ => Err(unknown_route(path)),
             }
         } else {

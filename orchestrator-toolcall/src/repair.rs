@@ -19,6 +19,7 @@ mod space;
 mod string;
 
 pub use edit::{Edit, EditKind};
+pub(crate) use ending::begins_key_of;
 
 use serde_json::Value;
 
@@ -59,6 +60,30 @@ pub(crate) struct Reading {
     pub(crate) end: usize,
     /// The edits that were made.
     pub(crate) edits: Vec<Edit>,
+    /// The places where a bracket could have been forgotten, or be one too many, without it showing.
+    pub(crate) pivots: Vec<Pivot>,
+}
+
+/// A place where the text would still be JSON if one bracket more, or one fewer, stood there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pivot {
+    /// The offset of the comma, closer or opener.
+    pub(crate) offset: usize,
+    /// The number of containers around it.
+    pub(crate) depth: usize,
+    /// What may have happened there.
+    pub(crate) doubt: Doubt,
+}
+
+/// What may have happened to a bracket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// This closer may have been forgotten before a comma.
+    Forgotten(u8),
+    /// This closer may be one too many.
+    ExtraCloser,
+    /// This opener may be one too many.
+    ExtraOpener,
 }
 
 /// A value that could not be read, and what is known about it.
@@ -95,38 +120,73 @@ pub(crate) struct Failure {
 /// ```
 pub fn parse_strict(bytes: &[u8], limits: &Limits) -> Result<Value, ParseError> {
     let text = checked_text(bytes, limits)?;
-    Reader::new(text, 0, limits, Mode::Strict).read().result.map(|reading| reading.value).map_err(|failure| failure.error)
+    Reader::new(text, 0, limits, Mode::Strict)
+        .read()
+        .result
+        .map(|reading| reading.value)
+        .map_err(|failure| failure.error)
 }
 
 /// Applies the limit on length and checks the encoding.
 pub(crate) fn checked_text<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, ParseError> {
     if bytes.len() > limits.max_bytes {
-        return Err(ParseError::TooLarge { bytes: bytes.len(), limit: limits.max_bytes });
+        return Err(ParseError::TooLarge {
+            bytes: bytes.len(),
+            limit: limits.max_bytes,
+        });
     }
-    std::str::from_utf8(bytes).map_err(|error| ParseError::NotUtf8 { offset: error.valid_up_to() })
+    std::str::from_utf8(bytes).map_err(|error| ParseError::NotUtf8 {
+        offset: error.valid_up_to(),
+    })
 }
 
 /// Reads the value that starts at `start` with repairs.
 ///
 /// A closer of the wrong kind can mean that others were forgotten or that it is one too many; both are tried,
 /// and the value stands only if they do not contradict each other.
-pub(crate) fn read_tolerant(text: &str, start: usize, limits: &Limits, finish: Finish) -> Result<Reading, Failure> {
-    let attempt = |mismatch| Reader::new(text, start, limits, Mode::Tolerant { finish, mismatch }).read();
+pub(crate) fn read_tolerant(
+    text: &str,
+    start: usize,
+    limits: &Limits,
+    finish: Finish,
+) -> Result<Reading, Failure> {
+    let attempt =
+        |mismatch| Reader::new(text, start, limits, Mode::Tolerant { finish, mismatch }).read();
     let first = attempt(Mismatch::Missing);
     let Some(offset) = first.mismatched_at else {
         return first.result;
     };
     match (first.result, attempt(Mismatch::Extra).result) {
-        (Ok(first), Ok(second)) if first.value == second.value && first.end == second.end => Ok(first),
-        (Ok(reading), Err(_)) | (Err(_), Ok(reading)) => Ok(reading),
+        (Ok(first), Ok(second)) if first.value == second.value && first.end == second.end => {
+            unmixed(if is_mixed(&first) { second } else { first }, offset)
+        }
+        (Ok(reading), Err(_)) | (Err(_), Ok(reading)) => unmixed(reading, offset),
         (Err(failure), Err(_)) => Err(failure),
-        (Ok(_), Ok(second)) => Err(Failure {
-            error: ParseError::UnclearStructure { offset },
-            at: second.end,
-            pointer: String::new(),
-            has_member: true,
-            like_envelope: crate::extract::is_like_envelope(&second.value),
-        }),
+        (Ok(_), Ok(second)) => Err(unclear(&second, offset)),
+    }
+}
+
+/// Says whether closers were both added and dropped, which takes more faith than there is.
+fn is_mixed(reading: &Reading) -> bool {
+    let has = |kind| reading.edits.iter().any(|edit| edit.kind == kind);
+    has(EditKind::ExtraCloser) && has(EditKind::MissingCloser)
+}
+
+fn unmixed(reading: Reading, offset: usize) -> Result<Reading, Failure> {
+    if is_mixed(&reading) {
+        Err(unclear(&reading, offset))
+    } else {
+        Ok(reading)
+    }
+}
+
+fn unclear(reading: &Reading, offset: usize) -> Failure {
+    Failure {
+        error: ParseError::UnclearStructure { offset },
+        at: reading.end,
+        pointer: String::new(),
+        has_member: true,
+        like_envelope: crate::extract::is_like_envelope(&reading.value),
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use orchestrator_core::error::Coded;
 use orchestrator_core::model::gguf::{GgufError, GgufHeader};
 use orchestrator_core::model::{InstalledModel, ModelFormat, ModelReference};
 use orchestrator_core::provider::{ProviderError, ProviderKind};
@@ -117,7 +118,7 @@ fn refuse(reference: &ModelReference, path: &Path, error: GgufError) -> Provider
         GgufError::Missing => ProviderError::NotFound { reference: reference.clone(), nearest: nearest(path) },
         GgufError::Unreadable { source } => ProviderError::Unreadable { reference: reference.clone(), source },
         GgufError::Directory => directory(path),
-        other => ProviderError::Invalid { path: path.to_path_buf(), hint: Some(other.hint().to_owned()), reason: other.to_string() },
+        other => ProviderError::Invalid { path: path.to_path_buf(), hint: other.hint(), reason: other.to_string() },
     }
 }
 

@@ -90,6 +90,17 @@ impl Client {
         self.json(Call::get(&format!("/api/v1/events?after={after}&limit={limit}"))).await
     }
 
+    /// Returns the last events, oldest first.
+    pub async fn last_events(&self, limit: usize) -> Result<Vec<Event>, ClientError> {
+        self.json(Call::get(&format!("/api/v1/events?limit={limit}"))).await
+    }
+
+    /// Returns new events as they come.
+    pub async fn follow_new_events(&self) -> Result<ItemStream<Event>, ClientError> {
+        let response = self.answer(Call::get("/api/v1/events?follow=true").stream()).await?;
+        Ok(stream::values(self.target(), response))
+    }
+
     /// Returns the events after a number, and then new ones as they come: none is missed, none comes twice.
     pub async fn follow_events(&self, after: u64) -> Result<ItemStream<Event>, ClientError> {
         let call = Call { last_event: Some(after), ..Call::get("/api/v1/events?follow=true").stream() };

@@ -21,20 +21,22 @@ struct ModelEntry<'a> {
     created: i64,
     owned_by: &'static str,
     instance: &'a str,
+    model: &'a str,
     state: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     aliases: &'a [String],
 }
 
 /// Lists a model under its own name and under each alias.
-fn entries(served: &[ServedModel]) -> impl Iterator<Item = ModelEntry<'_>> {
-    served.iter().flat_map(|model| {
-        let entry = |id, aliases| ModelEntry {
+fn entries(served: &[ServedModel], created: i64) -> impl Iterator<Item = ModelEntry<'_>> {
+    served.iter().flat_map(move |model| {
+        let entry = move |id, aliases| ModelEntry {
             id,
             object: "model",
-            created: model.created,
+            created,
             owned_by: "orchestrator",
             instance: model.instance.as_str(),
+            model: &model.model,
             state: &model.state,
             aliases,
         };
@@ -45,13 +47,13 @@ fn entries(served: &[ServedModel]) -> impl Iterator<Item = ModelEntry<'_>> {
 }
 
 /// Answers `GET /v1/models`.
-pub(super) fn models(served: &[ServedModel]) -> Result<Response<Body>, Problem> {
-    json(&ModelList { object: "list", data: entries(served).collect() })
+pub(super) fn models(served: &[ServedModel], created: i64) -> Result<Response<Body>, Problem> {
+    json(&ModelList { object: "list", data: entries(served, created).collect() })
 }
 
 /// Answers `GET /v1/models/{id}`.
-pub(super) fn model(served: &[ServedModel], id: &str) -> Result<Response<Body>, Problem> {
-    match entries(served).find(|entry| entry.id == id) {
+pub(super) fn model(served: &[ServedModel], created: i64, id: &str) -> Result<Response<Body>, Problem> {
+    match entries(served, created).find(|entry| entry.id == id) {
         Some(entry) => json(&entry),
         None => {
             let id: String = id.chars().take(200).flat_map(char::escape_debug).collect();

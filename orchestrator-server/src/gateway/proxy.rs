@@ -16,7 +16,7 @@ use orchestrator_core::error::{Coded, causes_of};
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 
 use super::pool::{Pool, Upstream, UpstreamBody};
-use super::relay::{Relay, RelayOrder};
+use super::relay::{LAST_WORDS, Relay, RelayOrder};
 use super::{Admission, InstanceLease, headers, routing};
 
 /// Tells the client which instance answered.
@@ -115,6 +115,13 @@ impl ForwardError {
     }
 }
 
+/// The head of an engine's answer, and where the rest of it comes from.
+struct EngineAnswer {
+    head: http::response::Parts,
+    connection: Upstream,
+    body: Incoming,
+}
+
 /// What the proxy needs besides the request.
 pub(super) struct Proxy {
     pub(super) pool: Arc<Pool>,
@@ -133,8 +140,8 @@ impl Proxy {
             let lease = admission.admit(model).await?;
             let changes = &lease.spec().request;
             forward.body = if changes.is_empty() { original.clone() } else { routing::rewrite(&original, changes)? };
-            let error = match self.attempt(lease.address(), lease.instance(), &forward).await {
-                Ok((head, connection, body)) => match self.answer(lease, head, connection, body).await {
+            let error = match self.attempt(&lease, &forward).await {
+                Ok(answer) => match self.answer(lease, answer).await {
                     Ok(response) => return Ok(response),
                     Err(error) => error,
                 },
@@ -155,49 +162,49 @@ impl Proxy {
     }
 
     /// Sends the request over an idle connection, or over a new one where there is none or it turns out to be closed.
-    async fn attempt(
-        &self,
-        address: SocketAddr,
-        instance: &InstanceName,
-        forward: &Forward,
-    ) -> Result<(http::response::Parts, Upstream, Incoming), ForwardError> {
-        if let Some(connection) = self.pool.take(address).await {
-            match self.exchange(connection, address, instance, forward).await {
+    async fn attempt<L: InstanceLease>(&self, lease: &L, forward: &Forward) -> Result<EngineAnswer, ForwardError> {
+        if let Some(connection) = self.pool.take(lease.address()).await {
+            match self.exchange(lease, connection, forward).await {
                 Err(ForwardError::Broken { .. }) => {}
                 outcome => return outcome,
             }
         }
-        let connection = self.pool.connect(address).await;
-        let connection = connection.map_err(|source| ForwardError::Connect { instance: instance.clone(), address, source })?;
-        self.exchange(connection, address, instance, forward).await
+        let connection = self.pool.connect(lease.address()).await;
+        let refused = |source| ForwardError::Connect { instance: lease.instance().clone(), address: lease.address(), source };
+        self.exchange(lease, connection.map_err(refused)?, forward).await
     }
 
-    async fn exchange(
+    /// Sends the request and waits for the head of the answer, but not longer than the engine lives.
+    async fn exchange<L: InstanceLease>(
         &self,
+        lease: &L,
         mut connection: Upstream,
-        address: SocketAddr,
-        instance: &InstanceName,
         forward: &Forward,
-    ) -> Result<(http::response::Parts, Upstream, Incoming), ForwardError> {
-        let request = write(address, forward).map_err(|source| ForwardError::Request { instance: instance.clone(), source })?;
-        match tokio::time::timeout(self.first_byte, connection.send(request)).await {
+    ) -> Result<EngineAnswer, ForwardError> {
+        let instance = || lease.instance().clone();
+        let request = write(lease.address(), forward).map_err(|source| ForwardError::Request { instance: instance(), source })?;
+        let ended = async {
+            lease.gone().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = tokio::time::timeout(self.first_byte, connection.send(request)) => answer,
+            () = ended => return Err(ForwardError::Broken { instance: instance(), source: "its server ended".into() }),
+        };
+        match answer {
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
-                Ok((head, connection, body))
+                Ok(EngineAnswer { head, connection, body })
             }
-            Ok(Err(source)) => Err(ForwardError::Broken { instance: instance.clone(), source: source.into() }),
-            Err(_) => Err(ForwardError::TimedOut { instance: instance.clone(), after: self.first_byte }),
+            Ok(Err(source)) => Err(ForwardError::Broken { instance: instance(), source: source.into() }),
+            Err(_) => Err(ForwardError::TimedOut { instance: instance(), after: self.first_byte }),
         }
     }
 
     /// Turns the engine's answer into ours.
-    async fn answer<L: InstanceLease>(
-        &self,
-        lease: L,
-        mut head: http::response::Parts,
-        connection: Upstream,
-        body: Incoming,
-    ) -> Result<Response<Body>, ForwardError> {
+    async fn answer<L: InstanceLease>(&self, lease: L, answer: EngineAnswer) -> Result<Response<Body>, ForwardError> {
+        let EngineAnswer { mut head, connection, body } = answer;
         let instance = lease.instance().clone();
         let address = lease.address();
         let is_event_stream = head.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));

@@ -16,8 +16,9 @@ use tokio::time::{Instant, Sleep};
 use super::pool::{Pool, UpstreamBody};
 use crate::error::openai_body;
 
-/// How long an engine that has ended may take to hand over what it had written before.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+/// How long an engine may be silent once it is known to be ended. One that is killed closes its connections, which is
+/// seen at once; this is for one that ends in order, and for children of it that hold a connection open.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is known of an answer when its body begins.
 pub(super) struct RelayOrder {
@@ -79,19 +80,20 @@ impl Relay {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<(ErrorCode, String)> {
         if !self.is_gone && self.order.gone.as_mut().poll(cx).is_ready() {
             self.is_gone = true;
-            self.deadline.as_mut().reset(Instant::now() + LAST_WORDS);
+            self.last_frame = Instant::now();
+            self.deadline.as_mut().reset(self.last_frame + LAST_WORDS);
         }
         while self.deadline.as_mut().poll(cx).is_ready() {
-            if self.is_gone {
-                return Poll::Ready((ErrorCode::UpstreamFailed, "the engine ended".to_owned()));
-            }
             // The timer is not moved for each frame: that would cost more than looking here.
-            let due = self.last_frame + self.order.silence;
-            if due <= Instant::now() {
-                let cause = format!("the engine was silent for {:?}", self.order.silence);
+            let due = self.last_frame + if self.is_gone { LAST_WORDS } else { self.order.silence };
+            if due > Instant::now() {
+                self.deadline.as_mut().reset(due);
+            } else if self.is_gone {
+                return Poll::Ready((ErrorCode::UpstreamFailed, "its server ended".to_owned()));
+            } else {
+                let cause = format!("its server was silent for {:?}", self.order.silence);
                 return Poll::Ready((ErrorCode::UpstreamTimeout, cause));
             }
-            self.deadline.as_mut().reset(due);
         }
         Poll::Pending
     }

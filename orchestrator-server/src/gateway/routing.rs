@@ -84,10 +84,9 @@ fn describe(body: &[u8], error: &serde_json::Error) -> BodyError {
 
 /// Sets and strips the fields that the instance's configuration names.
 pub(super) fn rewrite(body: &Bytes, changes: &RequestSpec) -> Result<Bytes, Problem> {
-    let mut fields: BTreeMap<Cow<'_, str>, Cow<'_, RawValue>> =
-        serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(body)
-            .map(|fields| fields.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect())
-            .map_err(|error| describe(body, &error))?;
+    let mut fields: BTreeMap<Cow<'_, str>, Cow<'_, RawValue>> = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(body)
+        .map(|fields| fields.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect())
+        .map_err(|error| describe(body, &error))?;
     for name in &changes.strip {
         fields.remove(name.as_str());
     }

@@ -1,0 +1,6 @@
+//! The gateway over real connections: a client, the gateway, and engines that answer, lie, stall and die.
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+mod faults;
+mod passing;
+mod rig;

@@ -95,6 +95,19 @@ fn begins_key(text: &str) -> bool {
     text.starts_with(begins_word) && text.trim_start_matches(is_word).trim_start_matches(is_space).starts_with(':')
 }
 
+/// Says whether a text begins with a certain key, in whatever quotes, and its colon.
+pub(crate) fn begins_key_of(text: &str, key: &str) -> bool {
+    const QUOTES: [char; 5] = ['"', '\'', '“', '”', '\\'];
+    let text = text.trim_start_matches(is_space);
+    // Look no further than the key can reach, so that asking often stays cheap.
+    let Some(rest) = text.trim_start_matches(QUOTES).strip_prefix(key) else {
+        return false;
+    };
+    rest.trim_start_matches(QUOTES)
+        .trim_start_matches(is_space)
+        .starts_with([':', '：'])
+}
+
 /// Says whether what follows a comma after a complete value looks like more of the same data.
 fn begins_member(text: &str) -> bool {
     let text = text.trim_start_matches(is_space);

@@ -18,6 +18,9 @@ impl Reader<'_> {
                 return Ok(());
             }
             let start = self.at;
+            if matches!(byte, b'#' | b'/') && self.is_inside_lost_quote() {
+                return Err(ParseError::GuessedQuotes { offset: start });
+            }
             match byte {
                 b'#' => self.line_comment(start, 1)?,
                 b'/' if self.bytes.get(start + 1) == Some(&b'/') => self.line_comment(start, 2)?,
@@ -34,6 +37,15 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// Says whether what touches the last quote may be the text of a string whose own quote was taken for an end.
+    fn is_inside_lost_quote(&self) -> bool {
+        self.at == self.token_end
+            && matches!(
+                self.bytes[..self.at],
+                [.., b' ' | b'\n' | b'\t' | b',' | b':' | b'[' | b'{', b'"']
+            )
     }
 
     fn skip_odd_spaces(&mut self) {
@@ -55,6 +67,14 @@ impl Reader<'_> {
             if swallows {
                 return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Comment });
             }
+        }
+        let quotes = self.bytes[body..self.at]
+            .iter()
+            .filter(|byte| **byte == b'"')
+            .count();
+        if quotes % 2 == 1 {
+            // A string that begins like a comment, and whose first quote is missing, looks like this.
+            return Err(ParseError::GuessedQuotes { offset: start });
         }
         self.log(EditKind::Comment, start, self.at);
         Ok(())

@@ -15,6 +15,9 @@ use crate::verdict::{Problem, shorten};
 /// The most memory one compiled pattern may take, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
 
+/// The most places whose types are changed in one go.
+const MAX_TYPE_FINDINGS: usize = 256;
+
 /// A JSON Schema, compiled once and shared between threads.
 ///
 /// The draft is the one that `$schema` names, 2020-12 without it.
@@ -71,6 +74,26 @@ impl Validator {
             return Vec::new();
         }
         self.compiled.iter_errors(value).take(limit).map(|error| problem(&error)).collect()
+    }
+
+    /// The places whose type is wrong, with the types that would be right there.
+    pub(crate) fn type_findings(&self, value: &Value) -> Vec<(String, Vec<String>)> {
+        self.compiled
+            .iter_errors(value)
+            .take(MAX_TYPE_FINDINGS)
+            .filter_map(|error| {
+                let types = match error.kind() {
+                    ValidationErrorKind::Type {
+                        kind: TypeKind::Single(single),
+                    } => vec![single.to_string()],
+                    ValidationErrorKind::Type {
+                        kind: TypeKind::Multiple(several),
+                    } => several.iter().map(|one| one.to_string()).collect(),
+                    _ => return None,
+                };
+                Some((error.instance_path().as_str().to_owned(), types))
+            })
+            .collect()
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) fn plan(request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError
     flag("--port", request.listen.port().to_string());
     flag("--timeout", whole_seconds(server.timeout.get()).to_string());
     flag("--parallel", server.parallel.to_string());
-    let ModelSpec { reference: _, path: _, context_size, batch_size, threads } = model;
+    let ModelSpec { reference: _, context_size, batch_size, threads } = model;
     for (name, value) in [("--ctx-size", context_size), ("--batch-size", batch_size)] {
         if let Some(value) = value {
             flag(name, value.to_string());

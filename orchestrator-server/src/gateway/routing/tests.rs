@@ -31,7 +31,9 @@ fn a_deeply_nested_body_neither_overflows_nor_is_refused() {
 
 #[test]
 fn says_where_a_body_is_no_json() {
-    for (body, line, column) in [("nonsense", 1, 2), ("{\"model\":\n  'a'}", 2, 3), ("{\"model\":\"a\"", 1, 12), ("{\"model\":\"a\"} x", 1, 15)] {
+    for (body, line, column) in
+        [("nonsense", 1, 2), ("{\"model\":\n  'a'}", 2, 3), ("{\"model\":\"a\"", 1, 12), ("{\"model\":\"a\"} x", 1, 15)]
+    {
         match model_of(body.as_bytes()) {
             Err(BodyError::NotJson { line: l, column: c, .. }) => assert_eq!((l, c), (line, column), "{body}"),
             other => panic!("{body}: {other:?}"),

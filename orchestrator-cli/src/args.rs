@@ -1,0 +1,130 @@
+//! The command line, as types. Nothing here acts: it only says what may be typed and explains it.
+//!
+//! One file for each group of commands lies in `args/`. Help text is kept readable at 60 columns.
+
+pub mod config;
+pub mod daemon;
+pub mod env;
+pub mod instance;
+pub mod model;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+
+use crate::env_vars;
+
+/// Runs language models on this machine, dependably, behind
+/// one endpoint.
+#[derive(Debug, Parser)]
+#[command(
+    name = "orch",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  orch quickstart --keep
+  orch init qwen --model file:models/qwen.gguf
+  orch up qwen
+  orch run qwen \"Why is the sky blue?\"
+  orch ps
+
+`orch COMMAND --help` explains a command and shows examples."
+)]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// Keeps everything under this directory [env: ORCH_HOME]
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "host")]
+    pub home: Option<PathBuf>,
+    /// Talks to a daemon elsewhere [env: ORCH_HOST]
+    #[arg(long, global = true, value_name = "URL")]
+    pub host: Option<String>,
+    /// Prints JSON for programs; an error is one JSON object on
+    /// standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Prints results and errors, and nothing else
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Says more about what happens; give it twice for more
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Prints no colours [env: NO_COLOR]
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+/// What `orch` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows the whole thing work: engine, model, chat
+    Quickstart(instance::QuickstartArguments),
+    /// Writes the configuration of a new instance
+    Init(instance::InitArguments),
+    /// Starts instances and waits until they are ready
+    Up(instance::UpArguments),
+    /// Stops instances
+    Down(instance::DownArguments),
+    /// Stops instances and starts them again
+    Restart(instance::RestartArguments),
+    /// Forgets instances and removes their configurations
+    Rm(instance::RmArguments),
+    /// Lists the instances
+    Ps(instance::PsArguments),
+    /// Tells everything about an instance
+    Describe(instance::DescribeArguments),
+    /// Tells how well instances do, and why
+    Health(instance::HealthArguments),
+    /// Shows what the server of an instance printed
+    Logs(instance::LogsArguments),
+    /// Shows what happened
+    Events(instance::EventsArguments),
+    /// Chats with a model in the terminal
+    Run(instance::RunArguments),
+    /// Runs the daemon in the foreground
+    Serve(daemon::ServeArguments),
+    /// Starts, stops and shows the daemon
+    #[command(subcommand)]
+    Daemon(daemon::DaemonCommand),
+    /// Checks configurations
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Shows models
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Builds and tests environments for engines
+    #[command(subcommand)]
+    Env(env::EnvCommand),
+    /// Finds what is wrong on this machine, and the way out
+    Doctor(daemon::DoctorArguments),
+    /// Prints a completion script for a shell
+    Completions(daemon::CompletionsArguments),
+    /// Prints the reference page of the command line
+    #[command(hide = true)]
+    GenerateDocs,
+}
+
+/// Returns the whole command line, with the environment variables in its long help.
+#[must_use]
+pub fn command() -> clap::Command {
+    let mut variables = String::from("Environment variables:\n");
+    for variable in env_vars::ALL {
+        variables.push_str(&format!("  {}\n      {}\n", variable.name, variable.documentation));
+    }
+    let command = Arguments::command();
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    command.after_long_help(format!("{examples}\n\n{}", variables.trim_end()))
+}

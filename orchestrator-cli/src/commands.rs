@@ -1,0 +1,90 @@
+//! The commands, one file each. Here stands only which file does what, and how Ctrl-C is met.
+
+pub mod completions;
+pub mod config;
+pub mod daemon;
+pub mod describe;
+pub mod doctor;
+pub mod down;
+pub mod env;
+pub mod events;
+pub mod generate_docs;
+pub mod health;
+pub mod init;
+pub mod logs;
+pub mod model;
+pub mod ps;
+pub mod quickstart;
+pub mod restart;
+pub mod rm;
+pub mod run;
+pub mod selection;
+pub mod serve;
+pub mod up;
+
+use crate::args::Command;
+use crate::args::config::ConfigCommand;
+use crate::args::daemon::DaemonCommand;
+use crate::args::env::EnvCommand;
+use crate::args::model::ModelCommand;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::interrupt::unless_interrupted;
+
+/// How a command meets Ctrl-C.
+enum Interruption {
+    /// It tidies up itself.
+    Handled,
+    /// It is dropped, and the reader is told this.
+    Dropped(Option<String>),
+}
+
+/// Does what the command line asks for.
+pub async fn run(context: &Context, command: Command) -> Result<(), CommandError> {
+    match interruption(&command) {
+        Interruption::Handled => Box::pin(dispatch(context, command)).await,
+        Interruption::Dropped(note) => unless_interrupted(note, Box::pin(dispatch(context, command))).await,
+    }
+}
+
+fn interruption(command: &Command) -> Interruption {
+    match command {
+        Command::Serve(_) | Command::Quickstart(_) | Command::Env(EnvCommand::Create(_)) | Command::Run(_) => Interruption::Handled,
+        Command::Up(arguments) => Interruption::Dropped(Some(up::interruption_note(&arguments.selection))),
+        Command::Restart(arguments) => Interruption::Dropped(Some(up::interruption_note(&arguments.selection))),
+        _ => Interruption::Dropped(None),
+    }
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Quickstart(arguments) => quickstart::run(context, &arguments).await,
+        Command::Init(arguments) => init::run(context, &arguments),
+        Command::Up(arguments) => up::run(context, &arguments).await,
+        Command::Down(arguments) => down::run(context, &arguments).await,
+        Command::Restart(arguments) => restart::run(context, &arguments).await,
+        Command::Rm(arguments) => rm::run(context, &arguments).await,
+        Command::Ps(_) => ps::run(context).await,
+        Command::Describe(arguments) => describe::run(context, &arguments).await,
+        Command::Health(arguments) => health::run(context, &arguments).await,
+        Command::Logs(arguments) => logs::run(context, &arguments).await,
+        Command::Events(arguments) => events::run(context, &arguments).await,
+        Command::Run(arguments) => run::run(context, &arguments).await,
+        Command::Serve(arguments) => serve::run(context, &arguments).await,
+        Command::Daemon(DaemonCommand::Start) => daemon::start::run(context).await,
+        Command::Daemon(DaemonCommand::Stop(arguments)) => daemon::stop::run(context, &arguments).await,
+        Command::Daemon(DaemonCommand::Status) => daemon::status::run(context).await,
+        Command::Config(ConfigCommand::Validate(arguments)) => config::validate::run(context, &arguments),
+        Command::Config(ConfigCommand::Lint) => config::lint::run(context),
+        Command::Config(ConfigCommand::Schema(arguments)) => config::schema::run(context, &arguments),
+        Command::Model(ModelCommand::Ls) => model::ls::run(context).await,
+        Command::Model(ModelCommand::Info(arguments)) => model::info::run(context, &arguments).await,
+        Command::Env(EnvCommand::Ls) => env::ls::run(context).await,
+        Command::Env(EnvCommand::Create(arguments)) => env::create::run(context, &arguments).await,
+        Command::Env(EnvCommand::Test(arguments)) => env::test::run(context, &arguments).await,
+        Command::Env(EnvCommand::Rm(arguments)) => env::rm::run(context, &arguments).await,
+        Command::Doctor(_) => doctor::run(context).await,
+        Command::Completions(arguments) => completions::run(context, &arguments),
+        Command::GenerateDocs => generate_docs::run(context),
+    }
+}

@@ -1,0 +1,5 @@
+//! `orch daemon`: one file for each of its commands.
+
+pub mod start;
+pub mod status;
+pub mod stop;

@@ -1,0 +1,108 @@
+//! `orch up`: starts instances at the same time, shows how they come along, and waits until they are ready.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use orchestrator_core::InstanceName;
+use orchestrator_core::instance::InstanceSummary;
+use orchestrator_server::{Client, ClientError};
+use owo_colors::OwoColorize as _;
+
+use super::selection::{self, Selected};
+use crate::args::instance::{Selection, UpArguments};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::output::{format, state};
+use crate::progress::{Step, Steps};
+
+/// How often a starting instance is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Starts the instances.
+pub async fn run(context: &Context, arguments: &UpArguments) -> Result<(), CommandError> {
+    let client = context.client().await?;
+    let selected = selection::resolve(&client, &arguments.selection, |_| true).await?;
+    if selected.names.is_empty() && selected.problems.is_empty() {
+        context.output.note("There is no instance to start. Make one: `orch init NAME --model FILE`");
+    }
+    start_all(context, selected, arguments.no_wait, async |name: &InstanceName, wait| {
+        if wait { client.up_and_wait(name).await } else { client.up(name).await }
+    })
+    .await
+}
+
+/// Starts instances by `start`, which gets each name and whether to wait, and shows what comes of it.
+pub async fn start_all(
+    context: &Context,
+    selected: Selected,
+    no_wait: bool,
+    start: impl AsyncFn(&InstanceName, bool) -> Result<InstanceSummary, ClientError>,
+) -> Result<(), CommandError> {
+    let client = context.passive_client();
+    let steps = Steps::new(context.output);
+    let Selected { names, mut problems } = selected;
+    let (started, failures) = selection::for_each(&names, async |name| {
+        if no_wait {
+            let summary = start(&name, false).await?;
+            let _ = say(context, &steps, &format!("{} is starting", name.bold()));
+            return Ok(summary);
+        }
+        let mut step = steps.begin(format!("starting {name}"));
+        let began = Instant::now();
+        match watched(&client, &name, &mut step, start(&name, true)).await {
+            Ok(summary) => {
+                drop(step);
+                let _ = say(context, &steps, &ready_line(&summary, began.elapsed()));
+                Ok(summary)
+            }
+            Err(error) => {
+                step.fail(&format!("{name} did not come up"));
+                Err(error)
+            }
+        }
+    })
+    .await;
+    problems.extend(failures);
+    if context.output.is_json() {
+        context.output.json(&started)?;
+    }
+    CommandError::from_all(problems)
+}
+
+fn say(context: &Context, steps: &Steps, text: &str) -> Result<(), CommandError> {
+    if context.output.is_json() { Ok(()) } else { steps.aside(|| context.output.line(text)) }
+}
+
+fn ready_line(summary: &InstanceSummary, elapsed: Duration) -> String {
+    let port = summary.port.map(|port| format!(" on port {port}")).unwrap_or_default();
+    format!("{} {} is ready{port} after {}", "✓".green(), summary.name.bold(), format::elapsed(elapsed))
+}
+
+/// Waits for `work` and meanwhile shows the state of the instance.
+pub async fn watched<T>(
+    client: &Client,
+    name: &InstanceName,
+    step: &mut Step,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            () = tokio::time::sleep(LOOK) => {
+                // A look that fails changes nothing: `work` itself tells what is wrong.
+                if let Ok(description) = client.describe(name).await {
+                    step.update(&format!("{}: {}", description.state.name(), state::reason(&description.state)), None);
+                }
+            }
+        }
+    }
+}
+
+/// Says what goes on although the waiting was ended.
+#[must_use]
+pub fn interruption_note(selection: &Selection) -> String {
+    let names: Vec<&str> = selection.names.iter().map(InstanceName::as_str).collect();
+    let which = if selection.all { "--all".to_owned() } else { names.join(" ") };
+    format!("what was begun goes on in the daemon; `orch ps` shows it, `orch down {which}` ends it")
+}

@@ -1,0 +1,42 @@
+//! Every environment variable that `orch` reads, in one table. No other crate reads any.
+
+use std::ffi::OsString;
+
+/// An environment variable.
+#[derive(Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one sentence of at most 50 characters a line.
+    pub documentation: &'static str,
+}
+
+impl Variable {
+    /// Reads it. An empty value counts as none.
+    #[must_use]
+    pub fn read(&self) -> Option<OsString> {
+        std::env::var_os(self.name).filter(|value| !value.is_empty())
+    }
+}
+
+macro_rules! variables {
+    ($( $identifier:ident = $name:literal, $documentation:literal; )+) => {
+        $(
+            #[doc = $documentation]
+            pub static $identifier: Variable = Variable { name: $name, documentation: $documentation };
+        )+
+
+        /// All of them, in the order of the help text.
+        pub static ALL: &[&Variable] = &[$( &$identifier, )+];
+    };
+}
+
+variables! {
+    HOME = "ORCH_HOME", "The directory that everything is kept under.";
+    HOST = "ORCH_HOST", "The URL of a daemon elsewhere.";
+    API_KEY = "ORCH_API_KEY", "The key for a daemon elsewhere.";
+    LOG = "ORCH_LOG", "What is logged, such as `debug` or `warn`.";
+    UV = "ORCH_UV", "The program `uv` that builds environments.";
+    PYTHON = "ORCH_PYTHON", "The Python that environments are built with.";
+    NO_COLOR = "NO_COLOR", "Prints no colours, whatever its value.";
+}

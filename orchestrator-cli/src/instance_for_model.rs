@@ -1,0 +1,66 @@
+//! Finds the instance of a home that serves a model, or configures one.
+
+use std::path::Path;
+
+use orchestrator_core::config::InstanceCatalog;
+use orchestrator_core::config::template::{self, InitOptions};
+use orchestrator_core::instance::spec::Backend;
+use orchestrator_core::model::ModelReference;
+use orchestrator_core::runtime::RuntimeKind;
+use orchestrator_core::{ErrorCode, InstanceName, Problem};
+
+use crate::error::CommandError;
+use crate::model_argument;
+
+/// How many numbered names are tried.
+const NUMBERED: std::ops::RangeInclusive<u32> = 2..=99;
+
+/// An instance for a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenInstance {
+    /// Its name.
+    pub name: InstanceName,
+    /// Whether its configuration was written just now.
+    pub is_new: bool,
+}
+
+/// Returns the first of `names` that is free or serves `model` already, and configures it where it is free. When all
+/// of them serve other models the last one gets a number.
+pub fn choose(instances_dir: &Path, names: &[InstanceName], model: &ModelReference) -> Result<ChosenInstance, CommandError> {
+    let catalog = InstanceCatalog::scan(instances_dir);
+    let numbered = names.last().into_iter().flat_map(|last| NUMBERED.filter_map(|number| model_argument::numbered(last, number)));
+    for name in names.iter().cloned().chain(numbered) {
+        let Some(entry) = catalog.find(&name) else {
+            let options = InitOptions { name: name.clone(), model: model.clone(), runtime: RuntimeKind::LlamaCpp, backend: Backend::Cpu };
+            template::init_instance(instances_dir, &options)?;
+            return Ok(ChosenInstance { name, is_new: true });
+        };
+        if entry.spec.as_ref().is_ok_and(|spec| spec.model.reference == *model) {
+            return Ok(ChosenInstance { name, is_new: false });
+        }
+    }
+    let problem = Problem::new(ErrorCode::ConfigConflict, format!("all names for an instance of `{model}` are taken"));
+    Err(problem.with_hint("configure one under another name: `orch init NAME --model REF`").into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_model_gets_one_instance_and_other_models_get_others() {
+        let home = tempfile::tempdir().unwrap();
+        let names = [InstanceName::try_new("a").unwrap(), InstanceName::try_new("a-b").unwrap()];
+        let choose = |model: &str| {
+            let chosen = choose(home.path(), &names, &model.parse().unwrap()).unwrap();
+            (chosen.name.to_string(), chosen.is_new)
+        };
+        assert_eq!(choose("file:/m/1.gguf"), ("a".to_owned(), true));
+        assert_eq!(choose("file:/m/1.gguf"), ("a".to_owned(), false));
+        assert_eq!(choose("file:/m/2.gguf"), ("a-b".to_owned(), true));
+        assert_eq!(choose("file:/m/3.gguf"), ("a-b-2".to_owned(), true));
+        assert_eq!(choose("file:/m/2.gguf"), ("a-b".to_owned(), false));
+    }
+}

@@ -1,0 +1,46 @@
+//! What the process logs about itself: to standard error, which is `logs/daemon.log` for a daemon in the background.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Globals;
+use crate::env_vars;
+
+/// Whose log it is; a daemon says more than a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The daemon.
+    Daemon,
+    /// Any other command.
+    Command,
+}
+
+/// Begins to log. `ORCH_LOG` decides what, then `-v` and `--quiet`.
+pub fn start(globals: &Globals, speaker: Speaker) {
+    let filter = EnvFilter::try_new(directives(globals, speaker)).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = !globals.no_color && std::io::stderr().is_terminal() && env_vars::NO_COLOR.read().is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    // Only a second call in one process can fail, and the first one's choice is good.
+    let _ = builder.try_init();
+}
+
+fn directives(globals: &Globals, speaker: Speaker) -> String {
+    if let Some(Ok(directives)) = env_vars::LOG.read().map(std::ffi::OsString::into_string) {
+        return directives;
+    }
+    let level = match (speaker, globals.verbose, globals.quiet) {
+        (_, _, true) => "error",
+        (Speaker::Command, 0, false) => "off",
+        (Speaker::Daemon, 0, false) | (Speaker::Command, 1, false) => "info",
+        (Speaker::Daemon, 1, false) | (Speaker::Command, 2, false) => "debug",
+        (_, _, false) => "trace",
+    };
+    // The levels are for our own words; the libraries beneath speak up at the loudest only.
+    let others = if level == "trace" { "debug" } else { "warn" };
+    let ours = ["orch", "orchestrator_core", "orchestrator_providers", "orchestrator_server", "orchestrator_toolcall"];
+    if level == "off" {
+        return level.to_owned();
+    }
+    ours.iter().fold(others.to_owned(), |text, name| format!("{text},{name}={level}"))
+}

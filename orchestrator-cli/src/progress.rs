@@ -1,0 +1,137 @@
+//! Steps that take time, shown while they run: a moving line on a terminal, plain lines elsewhere, nothing when quiet.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use owo_colors::OwoColorize as _;
+
+use crate::output::{Output, format};
+
+/// Shows steps, several at a time if need be.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    output: Output,
+    bars: Option<MultiProgress>,
+}
+
+impl Steps {
+    /// Shows steps as `output` allows.
+    #[must_use]
+    pub fn new(output: Output) -> Self {
+        Self { output, bars: output.can_redraw().then(MultiProgress::new) }
+    }
+
+    /// Lets `write` write beside the moving lines.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bars {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Shows a step that showed itself while it ran.
+    pub fn tick(output: Output, result: &str, elapsed: Duration) {
+        output.note(&finished_line(&"✓".green().to_string(), result, elapsed));
+    }
+
+    /// Begins a step and names it.
+    #[must_use]
+    pub fn begin(&self, title: impl Into<String>) -> Step {
+        let title = title.into();
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new_spinner());
+            // The template is ours and a test draws it, so the fallback is never seen.
+            bar.set_style(ProgressStyle::with_template("{spinner:.cyan} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_message(title.clone());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        if bar.is_none() {
+            self.output.note(&format!("  {title} …"));
+        }
+        Step { steps: self.clone(), bar, title, began: Instant::now(), detail: String::new() }
+    }
+}
+
+/// A step under way. One that is dropped unfinished leaves no line behind.
+#[derive(Debug)]
+pub struct Step {
+    steps: Steps,
+    bar: Option<ProgressBar>,
+    title: String,
+    began: Instant,
+    detail: String,
+}
+
+impl Step {
+    /// Says what it is busy with. `fraction` only redraws; where nothing can be redrawn a line is written when
+    /// `detail` changes.
+    pub fn update(&mut self, detail: &str, fraction: Option<String>) {
+        if let Some(bar) = &self.bar {
+            let fraction = fraction.map(|text| format!(" {text}")).unwrap_or_default();
+            bar.set_message(format!("{}  {}", self.title, format!("{}{fraction}", format::printable(detail)).dimmed()));
+        } else if detail != self.detail {
+            self.steps.output.note(&format!("    {}", format::printable(detail)));
+        }
+        detail.clone_into(&mut self.detail);
+    }
+
+    /// Ends it well, with a tick, what came of it, and its time.
+    pub fn succeed(self, result: &str) {
+        self.finish(&"✓".green().to_string(), result);
+    }
+
+    /// Ends it badly, with a cross and its time. The error itself is shown elsewhere.
+    pub fn fail(self, result: &str) {
+        self.finish(&"✗".red().to_string(), result);
+    }
+
+    fn finish(mut self, mark: &str, result: &str) {
+        let line = finished_line(mark, result, self.began.elapsed());
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.steps.aside(|| self.steps.output.note(&line));
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn finished_line(mark: &str, result: &str, elapsed: Duration) -> String {
+    format!("{mark} {}  {}", format::printable(result), format::elapsed(elapsed).dimmed())
+}
+
+/// Writes how much of a job is done: `42 %`, or `3.1 MB` when the whole is not known.
+#[must_use]
+pub fn fraction(done: Option<u64>, total: Option<u64>) -> Option<String> {
+    match (done, total) {
+        (Some(done), Some(total)) if total > 0 => Some(format!("{} %", (u128::from(done) * 100 / u128::from(total)).min(100))),
+        (Some(done), _) => Some(done.to_string()),
+        (None, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_of_the_moving_line_is_valid() {
+        assert!(ProgressStyle::with_template("{spinner:.cyan} {wide_msg}").is_ok());
+    }
+
+    #[test]
+    fn a_part_of_a_known_whole_is_a_percentage() {
+        assert_eq!(fraction(Some(1), Some(3)).as_deref(), Some("33 %"));
+        assert_eq!(fraction(Some(9), Some(3)).as_deref(), Some("100 %"));
+        assert_eq!(fraction(Some(u64::MAX), Some(u64::MAX)).as_deref(), Some("100 %"));
+        assert_eq!(fraction(Some(7), None).as_deref(), Some("7"));
+        assert_eq!(fraction(None, Some(3)), None);
+    }
+}

@@ -1,0 +1,36 @@
+//! What the daemon knows about itself.
+
+use std::sync::Arc;
+
+use orchestrator_core::Paths;
+use orchestrator_core::event::Timestamp;
+
+use super::VERSION;
+use crate::api::{DaemonStatus, InstanceCounts};
+
+/// Makes the answer of `GET /api/v1/status`.
+#[derive(Clone)]
+pub(crate) struct StatusSource {
+    home: Arc<str>,
+    endpoint: Arc<str>,
+    started_at: Timestamp,
+}
+
+impl StatusSource {
+    pub(super) fn new(paths: &Paths, endpoint: String) -> Self {
+        let home = paths.state_dir().to_string_lossy().into_owned();
+        Self { home: home.into(), endpoint: endpoint.into(), started_at: Timestamp::now() }
+    }
+
+    pub(crate) fn status(&self, instances: InstanceCounts) -> DaemonStatus {
+        DaemonStatus {
+            version: VERSION.to_owned(),
+            pid: std::process::id(),
+            home: self.home.to_string(),
+            endpoint: self.endpoint.to_string(),
+            started_at: self.started_at,
+            uptime_seconds: self.started_at.elapsed_seconds(),
+            instances,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The core's facade as what lets requests in.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use orchestrator_core::orchestrator::Lease;
+use orchestrator_core::{InstanceName, InstanceSpec, Orchestrator, Problem};
+
+use super::{Admission, InstanceLease};
+use crate::api::ServedModel;
+
+impl Admission for Orchestrator {
+    type Lease = Lease;
+
+    async fn admit(&self, model: &str) -> Result<Lease, Problem> {
+        Orchestrator::admit(self, model).await
+    }
+
+    fn served(&self) -> Vec<ServedModel> {
+        Orchestrator::served(self)
+    }
+}
+
+impl InstanceLease for Lease {
+    fn address(&self) -> SocketAddr {
+        Lease::address(self)
+    }
+
+    fn instance(&self) -> &InstanceName {
+        Lease::instance(self)
+    }
+
+    fn spec(&self) -> &Arc<InstanceSpec> {
+        Lease::spec(self)
+    }
+
+    fn gone(&self) -> impl Future<Output = ()> + Send {
+        Lease::gone(self)
+    }
+}

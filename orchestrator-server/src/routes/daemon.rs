@@ -1,0 +1,37 @@
+//! The daemon itself: health, status, hardware, its end.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use orchestrator_core::hardware::Hardware;
+
+use super::{Control, JsonBody};
+use crate::api::{DaemonStatus, HealthAnswer, InstanceCounts, ShutdownRequest};
+use crate::daemon::VERSION;
+
+pub(super) async fn health(State(control): State<Control>) -> Json<HealthAnswer> {
+    let status = if control.ending.is_cancelled() { "stopping" } else { "ok" };
+    Json(HealthAnswer { status: status.to_owned(), version: VERSION.to_owned() })
+}
+
+pub(super) async fn status(State(control): State<Control>) -> Json<DaemonStatus> {
+    let instances = control.orchestrator.instances().await.instances;
+    let counts = InstanceCounts {
+        configured: instances.len(),
+        running: instances.iter().filter(|instance| instance.pid.is_some()).count(),
+        ready: instances.iter().filter(|instance| instance.state == "ready").count(),
+    };
+    Json(control.status.status(counts))
+}
+
+pub(super) async fn hardware(State(control): State<Control>) -> Json<Hardware> {
+    Json(control.orchestrator.hardware().await)
+}
+
+pub(super) async fn shutdown(
+    State(control): State<Control>,
+    JsonBody(request): JsonBody<ShutdownRequest>,
+) -> (StatusCode, Json<ShutdownRequest>) {
+    control.shutdown.send_replace(Some(request));
+    (StatusCode::ACCEPTED, Json(request))
+}
