@@ -138,7 +138,14 @@ async fn exchange<E: Exchange>(
 }
 
 async fn admit(orchestrator: &Orchestrator, model: &str) -> Result<Place, Problem> {
-    let lease = orchestrator.admit(model).await?;
+    let lease = match orchestrator.admit(model).await {
+        Err(problem) if problem.code == ErrorCode::ModelUnknown => {
+            // A program may have written the configuration a moment ago; this list is read from the files.
+            orchestrator.instances().await;
+            orchestrator.admit(model).await?
+        }
+        admitted => admitted?,
+    };
     let client = Client::http(&format!("http://{}", lease.address()), None)?;
     Ok(Place { lease, client, first_byte: orchestrator.config().limits.first_byte.get() })
 }

@@ -18,6 +18,12 @@ pub(crate) enum HomeError {
     /// There is no home directory of the user.
     #[error("there is no home directory to keep files in")]
     NoHomeDirectory,
+    /// Something else stands where the home should be.
+    #[error("the home `{path}` is not a directory")]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
     /// The current directory is needed and cannot be told.
     #[error("could not make `{path}` an absolute path")]
     NotAbsolute {
@@ -37,6 +43,7 @@ impl Coded for HomeError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoHomeDirectory => "give one with `Orchestrator(home=...)`, or set `ORCH_HOME`".to_owned(),
+            Self::NotADirectory { .. } => "choose another `home`".to_owned(),
             Self::NotAbsolute { .. } => "give an absolute path as `home`".to_owned(),
         })
     }
@@ -45,7 +52,9 @@ impl Coded for HomeError {
 /// Finds the home: the argument, else `ORCH_HOME`, else the XDG directories.
 pub(crate) fn find(argument: Option<PathBuf>) -> Result<Paths, HomeError> {
     if let Some(directory) = argument.or_else(|| variable("ORCH_HOME").map(PathBuf::from)) {
-        return Ok(Paths::in_home(&absolute(&directory)?));
+        let path = absolute(&directory)?;
+        let is_something_else = std::fs::metadata(&path).is_ok_and(|found| !found.is_dir());
+        return if is_something_else { Err(HomeError::NotADirectory { path }) } else { Ok(Paths::in_home(&path)) };
     }
     let base = etcetera::choose_base_strategy().map_err(|_| HomeError::NoHomeDirectory)?;
     let cache = base.cache_dir();

@@ -84,7 +84,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         Orchestrator(file)
     assert caught.value.code == "home.unusable"
-    assert str(file) in str(caught.value)
+    assert f"`{file}` is not a directory" in str(caught.value)
 
 
 def test_a_closed_orchestrator_says_so(home: Home) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from conftest import Home, wait_until
@@ -16,7 +15,7 @@ from conftest import Home, wait_until
 import orchestrator
 from orchestrator import DaemonError, InstanceError, Orchestrator
 
-BINARY = Path(os.environ.get("ORCH_TEST_BINARY", "/nonexistent"))
+BINARY = os.environ.get("ORCH_TEST_BINARY", "")
 
 
 def test_ctrl_c_ends_a_call_that_waits(home: Home) -> None:
@@ -116,9 +115,11 @@ else:
 @pytest.fixture
 def daemon(home: Home) -> Iterator[subprocess.Popen[bytes]]:
     """`orch serve` on the home."""
-    if not BINARY.exists():
-        pytest.skip("ORCH_TEST_BINARY names no `orch`")
-    process = subprocess.Popen([BINARY, "--home", home.path, "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if not BINARY:
+        pytest.skip("needs the program `orch`: `ORCH_TEST_BINARY=target/debug/orch`")
+    process = subprocess.Popen(
+        [BINARY, "--home", home.path, "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     wait_until((home.path / "state" / "daemon.sock").exists)
     yield process
     subprocess.run([BINARY, "--home", home.path, "daemon", "stop", "--all"], check=True, capture_output=True, timeout=60)

@@ -38,13 +38,14 @@ def test_what_is_returned_has_the_keys_of_its_type(home: Home, orch: Orchestrato
     home.add("demo")
     row = orch.up("demo")
     description = orch.describe("demo")
-    for value, kind in [
+    pairs: list[tuple[Any, Any]] = [
         (row, types.InstanceSummary),
         (description, types.InstanceDescription),
         (description["model"], types.InstalledModel),
         (orch.logs("demo")[0], types.LogLine),
         (orch.envs()[0], types.EnvironmentStatus),
-    ]:
+    ]
+    for value, kind in pairs:
         assert set(value) == set(get_type_hints(kind)), kind
     assert set(description["state"]) <= set(get_type_hints(types.InstanceState))
     for event in orch.events():

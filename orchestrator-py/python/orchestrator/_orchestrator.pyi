@@ -1,7 +1,7 @@
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Literal, final
+from typing import Any, final
 
 from typing_extensions import Self
 
@@ -18,6 +18,17 @@ from orchestrator.types import (
     Operation,
     Problem,
 )
+
+__all__ = [
+    "ChatStream",
+    "LogFollower",
+    "Orchestrator",
+    "__version__",
+    "connect",
+    "envelope_schema",
+    "parse_envelope",
+    "write_demo_model",
+]
 
 __version__: str
 

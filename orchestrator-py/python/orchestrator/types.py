@@ -6,10 +6,11 @@ They are plain ``dict`` at run time; these are the types a checker sees. Moments
 
 from typing import Any, Literal, TypedDict
 
-Backend = Literal["cpu", "vulkan", "cuda", "metal", "rocm"]
-Health = Literal["unknown", "loading", "healthy", "unhealthy", "error"]
-LogSource = Literal["stdout", "stderr", "both"]
-StateName = Literal["stopped", "starting", "loading", "ready", "unhealthy", "stopping", "backoff", "failed"]
+# Unions of two, because `mypy.stubtest` takes a `Literal` of several texts for a union and looks for one at run time.
+Backend = Literal["cpu"] | Literal["vulkan", "cuda", "metal", "rocm"]
+Health = Literal["unknown"] | Literal["loading", "healthy", "unhealthy", "error"]
+LogSource = Literal["both"] | Literal["stdout", "stderr"]
+StateName = Literal["stopped"] | Literal["starting", "loading", "ready", "unhealthy", "stopping", "backoff", "failed"]
 
 
 class InstanceSummary(TypedDict):
