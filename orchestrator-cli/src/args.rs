@@ -2,11 +2,11 @@
 //!
 //! One file for each group of commands lies in `args/`. Help text is kept readable at 60 columns.
 
-pub mod config;
-pub mod daemon;
-pub mod env;
-pub mod instance;
-pub mod model;
+pub(crate) mod config;
+pub(crate) mod daemon;
+pub(crate) mod env;
+pub(crate) mod instance;
+pub(crate) mod model;
 
 use std::path::PathBuf;
 
@@ -33,43 +33,43 @@ Examples:
 
 `orch COMMAND --help` explains a command and shows examples."
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What holds for every command.
     #[command(flatten)]
-    pub globals: Globals,
+    pub(crate) globals: Globals,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What holds for every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
-pub struct Globals {
+pub(crate) struct Globals {
     /// Keeps everything under this directory [env: ORCH_HOME]
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "host")]
-    pub home: Option<PathBuf>,
+    pub(crate) home: Option<PathBuf>,
     /// Talks to a daemon elsewhere [env: ORCH_HOST]
     #[arg(long, global = true, value_name = "URL")]
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
     /// Prints JSON for programs; an error is one JSON object on
     /// standard error
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Prints results and errors, and nothing else
     #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Says more about what happens; give it twice for more
     #[arg(long, short, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
     /// Prints no colours [env: NO_COLOR]
     #[arg(long, global = true)]
-    pub no_color: bool,
+    pub(crate) no_color: bool,
 }
 
 /// What `orch` can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Shows the whole thing work: engine, model, chat
     Quickstart(instance::QuickstartArguments),
     /// Writes the configuration of a new instance
@@ -80,7 +80,7 @@ pub enum Command {
     Down(instance::DownArguments),
     /// Stops instances and starts them again
     Restart(instance::RestartArguments),
-    /// Forgets instances and removes their configurations
+    /// Forgets instances, and puts their configurations aside
     Rm(instance::RmArguments),
     /// Lists the instances
     Ps(instance::PsArguments),
@@ -117,14 +117,14 @@ pub enum Command {
     GenerateDocs,
 }
 
-/// Returns the whole command line, with the environment variables in its long help.
+/// Returns the whole command line, with the environment variables at the end of its help.
 #[must_use]
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     let mut variables = String::from("Environment variables:\n");
     for variable in env_vars::ALL {
         variables.push_str(&format!("  {}\n      {}\n", variable.name, variable.documentation));
     }
     let command = Arguments::command();
     let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    command.after_long_help(format!("{examples}\n\n{}", variables.trim_end()))
+    command.after_help(format!("{examples}\n\n{}", variables.trim_end()))
 }

@@ -9,7 +9,7 @@ use crate::error::CommandError;
 
 /// What is asked.
 #[derive(Debug, Clone)]
-pub struct Conversation {
+pub(crate) struct Conversation {
     model: InstanceName,
     messages: Vec<Value>,
     max_tokens: Option<u32>,
@@ -17,7 +17,7 @@ pub struct Conversation {
 
 /// A piece of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// What the model says.
     Content(&'a str),
     /// What it thinks before it says something.
@@ -26,33 +26,33 @@ pub enum Piece<'a> {
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// What the model said.
-    pub text: String,
+    pub(crate) text: String,
     /// Why it ended, such as `stop` or `length`.
-    pub finish_reason: Option<String>,
+    pub(crate) finish_reason: Option<String>,
 }
 
 impl Conversation {
     /// Begins a conversation with what the model is told before it.
     #[must_use]
-    pub fn new(model: &InstanceName, system: Option<&str>, max_tokens: Option<u32>) -> Self {
+    pub(crate) fn new(model: &InstanceName, system: Option<&str>, max_tokens: Option<u32>) -> Self {
         let messages = system.map(|text| json!({ "role": "system", "content": text })).into_iter().collect();
         Self { model: model.clone(), messages, max_tokens }
     }
 
     /// Adds what is asked.
-    pub fn ask(&mut self, prompt: &str) {
+    pub(crate) fn ask(&mut self, prompt: &str) {
         self.messages.push(json!({ "role": "user", "content": prompt }));
     }
 
     /// Adds what was answered.
-    pub fn remember(&mut self, answer: &Answer) {
+    pub(crate) fn remember(&mut self, answer: &Answer) {
         self.messages.push(json!({ "role": "assistant", "content": answer.text }));
     }
 
     /// Takes back the last question: its answer was not waited for.
-    pub fn take_back(&mut self) {
+    pub(crate) fn take_back(&mut self) {
         self.messages.pop();
     }
 
@@ -65,7 +65,7 @@ impl Conversation {
     }
 
     /// Sends the conversation and hands over each piece of the answer as it comes.
-    pub async fn stream(
+    pub(crate) async fn stream(
         &self,
         client: &Client,
         mut take: impl FnMut(Piece<'_>) -> Result<(), CommandError>,
@@ -90,7 +90,7 @@ impl Conversation {
     }
 
     /// Sends the conversation and returns the whole answer, made to match a JSON schema by the engine.
-    pub async fn constrained(&self, client: &Client, name: &str, schema: &Value) -> Result<Answer, CommandError> {
+    pub(crate) async fn constrained(&self, client: &Client, name: &str, schema: &Value) -> Result<Answer, CommandError> {
         let mut body = self.body();
         body["response_format"] = json!({ "type": "json_schema", "json_schema": { "name": name, "strict": true, "schema": schema } });
         let whole = client.chat(&body).await?;
@@ -104,7 +104,7 @@ impl Conversation {
 
 /// Makes what a model says harmless for a terminal: line breaks and tabs stay, other control characters go.
 #[must_use]
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control() || matches!(character, '\n' | '\t')).collect()
 }
 

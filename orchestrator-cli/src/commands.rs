@@ -1,26 +1,26 @@
 //! The commands, one file each. Here stands only which file does what, and how Ctrl-C is met.
 
-pub mod completions;
-pub mod config;
-pub mod daemon;
-pub mod describe;
-pub mod doctor;
-pub mod down;
-pub mod env;
-pub mod events;
-pub mod generate_docs;
-pub mod health;
-pub mod init;
-pub mod logs;
-pub mod model;
-pub mod ps;
-pub mod quickstart;
-pub mod restart;
-pub mod rm;
-pub mod run;
-pub mod selection;
-pub mod serve;
-pub mod up;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod daemon;
+pub(crate) mod describe;
+pub(crate) mod doctor;
+pub(crate) mod down;
+pub(crate) mod env;
+pub(crate) mod events;
+pub(crate) mod generate_docs;
+pub(crate) mod health;
+pub(crate) mod init;
+pub(crate) mod logs;
+pub(crate) mod model;
+pub(crate) mod ps;
+pub(crate) mod quickstart;
+pub(crate) mod restart;
+pub(crate) mod rm;
+pub(crate) mod run;
+pub(crate) mod selection;
+pub(crate) mod serve;
+pub(crate) mod up;
 
 use crate::args::Command;
 use crate::args::config::ConfigCommand;
@@ -40,7 +40,7 @@ enum Interruption {
 }
 
 /// Does what the command line asks for.
-pub async fn run(context: &Context, command: Command) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, command: Command) -> Result<(), CommandError> {
     match interruption(&command) {
         Interruption::Handled => Box::pin(dispatch(context, command)).await,
         Interruption::Dropped(note) => unless_interrupted(note, Box::pin(dispatch(context, command))).await,

@@ -12,11 +12,11 @@ use crate::output::Output;
 
 /// What every command works with.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// The options that hold for every command.
-    pub globals: Globals,
+    pub(crate) globals: Globals,
     /// Where to print.
-    pub output: Output,
+    pub(crate) output: Output,
     target: Target,
 }
 
@@ -29,7 +29,7 @@ enum Target {
 
 impl Context {
     /// Finds the home or the other daemon. Touches neither.
-    pub fn open(globals: Globals, output: Output) -> Result<Self, CommandError> {
+    pub(crate) fn open(globals: Globals, output: Output) -> Result<Self, CommandError> {
         let target = match home::remote_host(&globals)? {
             Some(url) => {
                 let key = env_vars::API_KEY.read().map(|key| key.to_string_lossy().into_owned());
@@ -41,28 +41,28 @@ impl Context {
     }
 
     /// Returns the home, or refuses: the command cannot be done elsewhere.
-    pub fn home(&self) -> Result<&Home, CommandError> {
+    pub(crate) fn home(&self) -> Result<&Home, CommandError> {
         match &self.target {
             Target::Local(home) => Ok(home),
             Target::Remote(_) => Err(CommandError::usage(
-                "this command works on the files of this machine, and a daemon elsewhere is asked for",
+                "this works on the files of this machine only, and a daemon elsewhere is asked for",
                 format!("leave out `--host`, and unset `{}`", env_vars::HOST.name),
             )),
         }
     }
 
     /// Returns where the files of the home lie, or refuses as [`Self::home`] does.
-    pub fn paths(&self) -> Result<&Paths, CommandError> {
+    pub(crate) fn paths(&self) -> Result<&Paths, CommandError> {
         self.home().map(|home| &home.paths)
     }
 
     /// Returns the way to the daemon, which is started quietly when there is none.
-    pub async fn client(&self) -> Result<Client, CommandError> {
+    pub(crate) async fn client(&self) -> Result<Client, CommandError> {
         self.started_client().await.map(|started| started.client)
     }
 
     /// Returns the way to the daemon, and whether this call started it.
-    pub async fn started_client(&self) -> Result<Started, CommandError> {
+    pub(crate) async fn started_client(&self) -> Result<Started, CommandError> {
         match &self.target {
             Target::Local(home) => daemon_process::ensure_running(home, self.globals.verbose).await,
             Target::Remote(client) => Ok(Started { client: client.clone(), by_us: false }),
@@ -71,7 +71,7 @@ impl Context {
 
     /// Returns the way to where the daemon is or would be. Starts nothing.
     #[must_use]
-    pub fn passive_client(&self) -> Client {
+    pub(crate) fn passive_client(&self) -> Client {
         match &self.target {
             Target::Local(home) => Client::unix(home.paths.socket()),
             Target::Remote(client) => client.clone(),

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use orchestrator_core::error::{Coded, ErrorCode};
 use orchestrator_core::Problem;
+use orchestrator_core::error::{Coded, ErrorCode};
 use orchestrator_server::Client;
 use serde::Deserialize;
 
@@ -30,11 +30,11 @@ const OWNED: i32 = ErrorCode::HomeOwned.exit_code() as i32;
 
 /// The way to a daemon that answers.
 #[derive(Debug, Clone)]
-pub struct Started {
+pub(crate) struct Started {
     /// The way to it.
-    pub client: Client,
+    pub(crate) client: Client,
     /// Whether this process started it.
-    pub by_us: bool,
+    pub(crate) by_us: bool,
 }
 
 /// Why the daemon could not be started.
@@ -57,14 +57,16 @@ impl Coded for StartError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Log { .. } => Some("check the permissions and the free space of the home directory, or give another one with `--home DIR`".to_owned()),
+            Self::Log { .. } => {
+                Some("check the permissions and the free space of the home directory, or give another one with `--home DIR`".to_owned())
+            }
             Self::Spawn { .. } => None,
         }
     }
 }
 
 /// Returns the way to the daemon of a home; starts it when there is none.
-pub async fn ensure_running(home: &Home, verbosity: u8) -> Result<Started, CommandError> {
+pub(crate) async fn ensure_running(home: &Home, verbosity: u8) -> Result<Started, CommandError> {
     let client = Client::unix(home.paths.socket());
     if answers(&client).await {
         return Ok(Started { client, by_us: false });

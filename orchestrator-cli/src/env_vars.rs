@@ -4,17 +4,17 @@ use std::ffi::OsString;
 
 /// An environment variable.
 #[derive(Debug)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it does, in one sentence of at most 50 characters a line.
-    pub documentation: &'static str,
+    pub(crate) documentation: &'static str,
 }
 
 impl Variable {
     /// Reads it. An empty value counts as none.
     #[must_use]
-    pub fn read(&self) -> Option<OsString> {
+    pub(crate) fn read(&self) -> Option<OsString> {
         std::env::var_os(self.name).filter(|value| !value.is_empty())
     }
 }
@@ -23,11 +23,11 @@ macro_rules! variables {
     ($( $identifier:ident = $name:literal, $documentation:literal; )+) => {
         $(
             #[doc = $documentation]
-            pub static $identifier: Variable = Variable { name: $name, documentation: $documentation };
+            pub(crate) static $identifier: Variable = Variable { name: $name, documentation: $documentation };
         )+
 
         /// All of them, in the order of the help text.
-        pub static ALL: &[&Variable] = &[$( &$identifier, )+];
+        pub(crate) static ALL: &[&Variable] = &[$( &$identifier, )+];
     };
 }
 

@@ -15,7 +15,7 @@ use crate::output::format;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// What is shown to the reader; the first one decides the exit code.
     Problems(Vec<Problem>),
     /// The command has shown the failure itself, as a part of its result.
@@ -34,13 +34,13 @@ pub enum CommandError {
 impl CommandError {
     /// Describes a command line that clap could not refuse.
     #[must_use]
-    pub fn usage(title: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn usage(title: impl Into<String>, hint: impl Into<String>) -> Self {
         Problem::new(ErrorCode::Usage, title).with_hint(hint).into()
     }
 
     /// Describes an output that cannot be written.
     #[must_use]
-    pub fn output(error: &io::Error) -> Self {
+    pub(crate) fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::OutputClosed;
         }
@@ -48,7 +48,7 @@ impl CommandError {
     }
 
     /// Makes one failure of several; none is success.
-    pub fn from_all(problems: Vec<Problem>) -> Result<(), Self> {
+    pub(crate) fn from_all(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self::Problems(problems)) }
     }
 }
@@ -86,7 +86,7 @@ impl From<ModelReferenceError> for CommandError {
 
 /// How an error is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorFormat {
+pub(crate) enum ErrorFormat {
     /// For people.
     Text,
     /// One JSON object a line: `{"error": Problem}`.
@@ -95,7 +95,7 @@ pub enum ErrorFormat {
 
 /// Returns what is to be written to standard error about the end of a command.
 #[must_use]
-pub fn report(error: &CommandError, format: ErrorFormat) -> String {
+pub(crate) fn report(error: &CommandError, format: ErrorFormat) -> String {
     match (error, format) {
         (CommandError::Problems(problems), ErrorFormat::Text) => problems.iter().map(render_text).collect::<Vec<_>>().join("\n"),
         (CommandError::Problems(problems), ErrorFormat::Json) => problems.iter().map(render_json).collect(),
@@ -114,7 +114,7 @@ pub fn report(error: &CommandError, format: ErrorFormat) -> String {
 
 /// Writes a problem for people.
 #[must_use]
-pub fn render_text(problem: &Problem) -> String {
+pub(crate) fn render_text(problem: &Problem) -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.
     let _ = writeln!(text, "{} {}", "error:".red().bold(), one_line(&problem.title));
@@ -135,7 +135,7 @@ pub fn render_text(problem: &Problem) -> String {
 
 /// Writes a problem for programs.
 #[must_use]
-pub fn render_json(problem: &Problem) -> String {
+pub(crate) fn render_json(problem: &Problem) -> String {
     let mut text = serde_json::json!({ "error": problem }).to_string();
     text.push('\n');
     text

@@ -7,17 +7,17 @@ use orchestrator_core::ErrorCode;
 use crate::error::CommandError;
 
 /// The command did what it was asked to.
-pub const OK: u8 = 0;
+pub(crate) const OK: u8 = 0;
 /// The command line could not be understood.
-pub const USAGE: u8 = ErrorCode::Usage.exit_code();
+pub(crate) const USAGE: u8 = ErrorCode::Usage.exit_code();
 /// Ctrl-C ended the command.
-pub const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 /// The request to terminate (SIGTERM) ended the command.
-pub const TERMINATED: u8 = 143;
+pub(crate) const TERMINATED: u8 = 143;
 
 /// Returns the status of a command that ended this way.
 #[must_use]
-pub fn status_of(result: &Result<(), CommandError>) -> u8 {
+pub(crate) fn status_of(result: &Result<(), CommandError>) -> u8 {
     match result {
         Ok(()) | Err(CommandError::OutputClosed) => OK,
         Err(CommandError::Problems(problems)) => problems.first().map_or(OK, |problem| problem.code.exit_code()),
@@ -28,6 +28,6 @@ pub fn status_of(result: &Result<(), CommandError>) -> u8 {
 
 /// Returns the status as `main` returns it.
 #[must_use]
-pub fn exit_code_of(result: &Result<(), CommandError>) -> ExitCode {
+pub(crate) fn exit_code_of(result: &Result<(), CommandError>) -> ExitCode {
     ExitCode::from(status_of(result))
 }

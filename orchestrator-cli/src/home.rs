@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
-use orchestrator_core::error::{Coded, ErrorCode};
 use orchestrator_core::Paths;
+use orchestrator_core::error::{Coded, ErrorCode};
 
 use crate::args::Globals;
 use crate::env_vars;
@@ -15,7 +15,7 @@ const DIRECTORY_NAME: &str = "orchestrator";
 
 /// Why no home can be told.
 #[derive(Debug, thiserror::Error)]
-pub enum HomeError {
+pub(crate) enum HomeError {
     /// There is no home directory of the user.
     #[error("there is no home directory to keep files in")]
     NoHomeDirectory,
@@ -55,16 +55,16 @@ impl Coded for HomeError {
 
 /// Where a home's files lie, and how to name that home in another command line.
 #[derive(Debug, Clone)]
-pub struct Home {
+pub(crate) struct Home {
     /// The folders and files.
-    pub paths: Paths,
+    pub(crate) paths: Paths,
     /// The directory it was asked for by, absolute; `None` for the XDG directories.
-    pub directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
 }
 
 impl Home {
     /// Finds the home that the options and the environment ask for.
-    pub fn find(globals: &Globals) -> Result<Self, HomeError> {
+    pub(crate) fn find(globals: &Globals) -> Result<Self, HomeError> {
         let chosen = globals.home.clone().or_else(|| env_vars::HOME.read().map(PathBuf::from));
         if let Some(directory) = chosen {
             let directory = absolute(&directory)?;
@@ -84,7 +84,7 @@ impl Home {
 }
 
 /// Returns the URL of a daemon elsewhere, where one is asked for. An explicit `--home` wins over `ORCH_HOST`.
-pub fn remote_host(globals: &Globals) -> Result<Option<String>, HomeError> {
+pub(crate) fn remote_host(globals: &Globals) -> Result<Option<String>, HomeError> {
     if globals.host.is_some() || globals.home.is_some() {
         return Ok(globals.host.clone());
     }
@@ -93,7 +93,7 @@ pub fn remote_host(globals: &Globals) -> Result<Option<String>, HomeError> {
 }
 
 /// Makes a path absolute and takes out `.` and `..` without asking the disk.
-pub fn absolute(path: &Path) -> Result<PathBuf, HomeError> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, HomeError> {
     let absolute = std::path::absolute(path).map_err(|source| HomeError::NotAbsolute { path: path.to_path_buf(), source })?;
     let mut clean = PathBuf::new();
     for component in absolute.components() {

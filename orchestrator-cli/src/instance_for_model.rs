@@ -17,16 +17,16 @@ const NUMBERED: std::ops::RangeInclusive<u32> = 2..=99;
 
 /// An instance for a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChosenInstance {
+pub(crate) struct ChosenInstance {
     /// Its name.
-    pub name: InstanceName,
+    pub(crate) name: InstanceName,
     /// Whether its configuration was written just now.
-    pub is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 /// Returns the first of `names` that is free or serves `model` already, and configures it where it is free. When all
 /// of them serve other models the last one gets a number.
-pub fn choose(instances_dir: &Path, names: &[InstanceName], model: &ModelReference) -> Result<ChosenInstance, CommandError> {
+pub(crate) fn choose(instances_dir: &Path, names: &[InstanceName], model: &ModelReference) -> Result<ChosenInstance, CommandError> {
     let catalog = InstanceCatalog::scan(instances_dir);
     let numbered = names.last().into_iter().flat_map(|last| NUMBERED.filter_map(|number| model_argument::numbered(last, number)));
     for name in names.iter().cloned().chain(numbered) {

@@ -8,7 +8,7 @@ use crate::error::CommandError;
 use crate::exit_code;
 
 /// Waits for Ctrl-C (130) or SIGTERM (143) and returns the exit status that says so. Each call waits for a new one.
-pub async fn signalled() -> u8 {
+pub(crate) async fn signalled() -> u8 {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
         // Without signal handlers the system's own way of ending the process stays in force.
         return std::future::pending().await;
@@ -20,7 +20,10 @@ pub async fn signalled() -> u8 {
 }
 
 /// Does `work` unless a signal comes first; then drops it and fails with `note`.
-pub async fn unless_interrupted<T>(note: Option<String>, work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+pub(crate) async fn unless_interrupted<T>(
+    note: Option<String>,
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     tokio::select! {
         result = work => result,
         status = signalled() => Err(CommandError::Interrupted { status, note }),
@@ -28,7 +31,7 @@ pub async fn unless_interrupted<T>(note: Option<String>, work: impl Future<Outpu
 }
 
 /// Does `work`; when a signal comes first, drops it, does `tidy_up` and fails. A second signal ends the tidying.
-pub async fn tidying_up<T>(
+pub(crate) async fn tidying_up<T>(
     work: impl Future<Output = Result<T, CommandError>>,
     tidy_up: impl AsyncFnOnce() -> Option<String>,
 ) -> Result<T, CommandError> {

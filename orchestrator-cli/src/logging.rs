@@ -9,7 +9,7 @@ use crate::env_vars;
 
 /// Whose log it is; a daemon says more than a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaker {
+pub(crate) enum Speaker {
     /// The daemon.
     Daemon,
     /// Any other command.
@@ -17,7 +17,7 @@ pub enum Speaker {
 }
 
 /// Begins to log. `ORCH_LOG` decides what, then `-v` and `--quiet`.
-pub fn start(globals: &Globals, speaker: Speaker) {
+pub(crate) fn start(globals: &Globals, speaker: Speaker) {
     let filter = EnvFilter::try_new(directives(globals, speaker)).unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = !globals.no_color && std::io::stderr().is_terminal() && env_vars::NO_COLOR.read().is_none();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(false);

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use orchestrator_core::model::{ModelReference, ModelReferenceError};
 use orchestrator_core::InstanceName;
+use orchestrator_core::model::{ModelReference, ModelReferenceError};
 
 use crate::error::CommandError;
 use crate::home;
@@ -12,7 +12,7 @@ use crate::home;
 const FILE_SCHEME: &str = "file:";
 
 /// Reads a model reference, or the path of a file that exists.
-pub fn parse(text: &str) -> Result<ModelReference, CommandError> {
+pub(crate) fn parse(text: &str) -> Result<ModelReference, CommandError> {
     if let Some(path) = text.strip_prefix(FILE_SCHEME) {
         if !path.is_empty() {
             return Ok(ModelReference::try_file(home::absolute(Path::new(path))?)?);
@@ -25,19 +25,20 @@ pub fn parse(text: &str) -> Result<ModelReference, CommandError> {
 
 /// Returns whether a text means a model rather than an instance.
 #[must_use]
-pub fn looks_like_model(text: &str) -> bool {
+pub(crate) fn looks_like_model(text: &str) -> bool {
     InstanceName::try_new(text).is_err() || Path::new(text).is_file()
 }
 
 fn is_path(text: &str) -> bool {
     let path = Path::new(text);
-    let looks_like_one = text.starts_with(['/', '.', '~']) || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let looks_like_one =
+        text.starts_with(['/', '.', '~']) || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
     path.exists() || (looks_like_one && !text.contains(':'))
 }
 
 /// Makes an instance name of a model: lowercase letters and digits, everything else a single `-`.
 #[must_use]
-pub fn instance_name(reference: &ModelReference) -> Option<InstanceName> {
+pub(crate) fn instance_name(reference: &ModelReference) -> Option<InstanceName> {
     let mut name = String::new();
     for character in reference.short_name().chars() {
         if character.is_ascii_alphanumeric() {
@@ -52,7 +53,7 @@ pub fn instance_name(reference: &ModelReference) -> Option<InstanceName> {
 
 /// Returns a name with a number behind it.
 #[must_use]
-pub fn numbered(name: &InstanceName, number: u32) -> Option<InstanceName> {
+pub(crate) fn numbered(name: &InstanceName, number: u32) -> Option<InstanceName> {
     InstanceName::try_new(format!("{name}-{number}")).ok()
 }
 

@@ -1,10 +1,10 @@
 //! Where results and diagnostics go. Human text and JSON go to standard output, everything else to standard error.
 //! Nothing else in the crate prints.
 
-pub mod format;
-pub mod outline;
-pub mod state;
-pub mod table;
+pub(crate) mod format;
+pub(crate) mod outline;
+pub(crate) mod state;
+pub(crate) mod table;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -16,7 +16,7 @@ use crate::error::{self, CommandError, ErrorFormat};
 
 /// What the results are written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResultFormat {
+pub(crate) enum ResultFormat {
     /// For people.
     Human,
     /// For programs.
@@ -25,7 +25,7 @@ pub enum ResultFormat {
 
 /// The two streams of the process, and how to write to them.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(crate) struct Output {
     format: ResultFormat,
     quiet: bool,
 }
@@ -33,7 +33,7 @@ pub struct Output {
 impl Output {
     /// Follows the global options.
     #[must_use]
-    pub fn new(globals: &Globals) -> Self {
+    pub(crate) fn new(globals: &Globals) -> Self {
         if globals.no_color {
             anstream::ColorChoice::Never.write_global();
         }
@@ -42,25 +42,25 @@ impl Output {
 
     /// Returns whether results are written for programs.
     #[must_use]
-    pub fn is_json(self) -> bool {
+    pub(crate) fn is_json(self) -> bool {
         self.format == ResultFormat::Json
     }
 
     /// Returns whether only results and errors are wanted.
     #[must_use]
-    pub fn is_quiet(self) -> bool {
+    pub(crate) fn is_quiet(self) -> bool {
         self.quiet
     }
 
     /// Returns whether progress can be drawn over: a terminal, a person, and not `--quiet`.
     #[must_use]
-    pub fn can_redraw(self) -> bool {
+    pub(crate) fn can_redraw(self) -> bool {
         !self.quiet && !self.is_json() && std::io::stderr().is_terminal()
     }
 
     /// Returns how many columns the results may take; `None` when nobody looks at them directly.
     #[must_use]
-    pub fn width(self) -> Option<usize> {
+    pub(crate) fn width(self) -> Option<usize> {
         let stdout = std::io::stdout();
         if !stdout.is_terminal() {
             return None;
@@ -69,46 +69,46 @@ impl Output {
     }
 
     /// Writes text for people to standard output as it is.
-    pub fn text(self, text: &str) -> Result<(), CommandError> {
+    pub(crate) fn text(self, text: &str) -> Result<(), CommandError> {
         let mut stdout = anstream::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| CommandError::output(&error))
     }
 
     /// Writes a line for people to standard output.
-    pub fn line(self, text: &str) -> Result<(), CommandError> {
+    pub(crate) fn line(self, text: &str) -> Result<(), CommandError> {
         self.text(&format!("{text}\n"))
     }
 
     /// Writes a value for programs, over several lines.
-    pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), CommandError> {
+    pub(crate) fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), CommandError> {
         let mut text = serde_json::to_string_pretty(value).map_err(|error| CommandError::output(&error.into()))?;
         text.push('\n');
         self.text(&text)
     }
 
     /// Writes a value for programs on one line, for streams of values.
-    pub fn json_line<T: Serialize + ?Sized>(self, value: &T) -> Result<(), CommandError> {
+    pub(crate) fn json_line<T: Serialize + ?Sized>(self, value: &T) -> Result<(), CommandError> {
         let mut text = serde_json::to_string(value).map_err(|error| CommandError::output(&error.into()))?;
         text.push('\n');
         self.text(&text)
     }
 
     /// Tells people something beside the result, on standard error, unless they want it quiet.
-    pub fn note(self, text: &str) {
+    pub(crate) fn note(self, text: &str) {
         if !self.quiet && !self.is_json() {
             write_error_stream(&format!("{text}\n"));
         }
     }
 
     /// Writes a part of a line to standard error, for those who watch a terminal.
-    pub fn aside_text(self, text: &str) {
+    pub(crate) fn aside_text(self, text: &str) {
         if self.can_redraw() {
             write_error_stream(text);
         }
     }
 
     /// Shows a problem that does not end the command.
-    pub fn problem(self, problem: &Problem) {
+    pub(crate) fn problem(self, problem: &Problem) {
         write_error_stream(&match self.error_format() {
             ErrorFormat::Text => error::render_text(problem),
             ErrorFormat::Json => error::render_json(problem),
@@ -116,7 +116,7 @@ impl Output {
     }
 
     /// Shows how the command ended.
-    pub fn report(self, error: &CommandError) {
+    pub(crate) fn report(self, error: &CommandError) {
         write_error_stream(&error::report(error, self.error_format()));
     }
 

@@ -9,18 +9,18 @@ use rustix::fs::Access;
 
 /// Finds a program in the folders of a search path.
 #[must_use]
-pub fn find(name: &str, search_path: &OsStr) -> Option<PathBuf> {
+pub(crate) fn find(name: &str, search_path: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(search_path).map(|folder| folder.join(name)).find(|path| is_executable(path))
 }
 
 /// Returns whether a path is a file that we may run.
 #[must_use]
-pub fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Runs a program and returns the first line it prints; nothing when it fails or takes too long.
-pub async fn first_line(program: &Path, arguments: &[&str], deadline: Duration) -> Option<String> {
+pub(crate) async fn first_line(program: &Path, arguments: &[&str], deadline: Duration) -> Option<String> {
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(deadline, command.output()).await.ok()?.ok()?;

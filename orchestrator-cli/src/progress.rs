@@ -9,7 +9,7 @@ use crate::output::{Output, format};
 
 /// Shows steps, several at a time if need be.
 #[derive(Debug, Clone)]
-pub struct Steps {
+pub(crate) struct Steps {
     output: Output,
     bars: Option<MultiProgress>,
 }
@@ -17,12 +17,12 @@ pub struct Steps {
 impl Steps {
     /// Shows steps as `output` allows.
     #[must_use]
-    pub fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         Self { output, bars: output.can_redraw().then(MultiProgress::new) }
     }
 
     /// Lets `write` write beside the moving lines.
-    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bars {
             Some(bars) => bars.suspend(write),
             None => write(),
@@ -30,13 +30,13 @@ impl Steps {
     }
 
     /// Shows a step that showed itself while it ran.
-    pub fn tick(output: Output, result: &str, elapsed: Duration) {
+    pub(crate) fn tick(output: Output, result: &str, elapsed: Duration) {
         output.note(&finished_line(&"✓".green().to_string(), result, elapsed));
     }
 
     /// Begins a step and names it.
     #[must_use]
-    pub fn begin(&self, title: impl Into<String>) -> Step {
+    pub(crate) fn begin(&self, title: impl Into<String>) -> Step {
         let title = title.into();
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner());
@@ -55,7 +55,7 @@ impl Steps {
 
 /// A step under way. One that is dropped unfinished leaves no line behind.
 #[derive(Debug)]
-pub struct Step {
+pub(crate) struct Step {
     steps: Steps,
     bar: Option<ProgressBar>,
     title: String,
@@ -66,7 +66,7 @@ pub struct Step {
 impl Step {
     /// Says what it is busy with. `fraction` only redraws; where nothing can be redrawn a line is written when
     /// `detail` changes.
-    pub fn update(&mut self, detail: &str, fraction: Option<String>) {
+    pub(crate) fn update(&mut self, detail: &str, fraction: Option<String>) {
         if let Some(bar) = &self.bar {
             let fraction = fraction.map(|text| format!(" {text}")).unwrap_or_default();
             bar.set_message(format!("{}  {}", self.title, format!("{}{fraction}", format::printable(detail)).dimmed()));
@@ -77,12 +77,12 @@ impl Step {
     }
 
     /// Ends it well, with a tick, what came of it, and its time.
-    pub fn succeed(self, result: &str) {
+    pub(crate) fn succeed(self, result: &str) {
         self.finish(&"✓".green().to_string(), result);
     }
 
     /// Ends it badly, with a cross and its time. The error itself is shown elsewhere.
-    pub fn fail(self, result: &str) {
+    pub(crate) fn fail(self, result: &str) {
         self.finish(&"✗".red().to_string(), result);
     }
 
@@ -109,7 +109,7 @@ fn finished_line(mark: &str, result: &str, elapsed: Duration) -> String {
 
 /// Writes how much of a job is done: `42 %`, or `3.1 MB` when the whole is not known.
 #[must_use]
-pub fn fraction(done: Option<u64>, total: Option<u64>) -> Option<String> {
+pub(crate) fn fraction(done: Option<u64>, total: Option<u64>) -> Option<String> {
     match (done, total) {
         (Some(done), Some(total)) if total > 0 => Some(format!("{} %", (u128::from(done) * 100 / u128::from(total)).min(100))),
         (Some(done), _) => Some(done.to_string()),

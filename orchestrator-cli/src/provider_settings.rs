@@ -11,7 +11,7 @@ const DEFAULT_SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Reads the environment.
 #[must_use]
-pub fn from_environment() -> ProviderSettings {
+pub(crate) fn from_environment() -> ProviderSettings {
     let search_path = std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_SEARCH_PATH.into());
     ProviderSettings {
         search_path: std::env::split_paths(&search_path).collect(),

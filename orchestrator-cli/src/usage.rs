@@ -14,7 +14,7 @@ use crate::error::{self, CommandError};
 use crate::exit_code;
 
 /// Reads the command line. When there is nothing to do (help, version, a mistake), says so and returns the status.
-pub fn parse() -> Result<Arguments, ExitCode> {
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
     let words: Vec<OsString> = std::env::args_os().collect();
     try_parse(&words).map_err(|error| {
         let is_answer = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -36,7 +36,8 @@ fn try_parse(words: &[OsString]) -> Result<Arguments, clap::Error> {
 
 fn to_problem(error: &clap::Error) -> Problem {
     let text = error.render().to_string();
-    let title = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let title: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let title = title.join(" ").trim_start_matches("error: ").to_owned();
     let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "));
     let problem = Problem::new(ErrorCode::Usage, title);
     problem.with_hint(tip.unwrap_or("`orch --help` lists the commands, `orch COMMAND --help` explains one"))
@@ -48,7 +49,7 @@ fn write_error(text: &str) {
 }
 
 /// Refuses options that the command would not heed: an option that does nothing misleads.
-pub fn refuse_idle_options(arguments: &Arguments) -> Result<(), CommandError> {
+pub(crate) fn refuse_idle_options(arguments: &Arguments) -> Result<(), CommandError> {
     let globals = &arguments.globals;
     let name = match &arguments.command {
         Command::Completions(_) => "completions",

@@ -13,6 +13,7 @@ pub mod error;
 pub mod lint;
 pub mod load;
 pub(crate) mod nearest;
+pub mod reference;
 mod resolve;
 pub mod schema;
 mod shape;

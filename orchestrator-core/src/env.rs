@@ -196,7 +196,10 @@ impl Coded for EnvError {
                 Some(format!("check the network, or point `UV_INDEX_URL` at a mirror, and try again; the log is `{}`", log.display()))
             }
             Self::DiskFull { path, .. } => Some(format!("free some space on the disk of `{}` and try again", path.display())),
-            Self::BuildFailed { log, .. } | Self::Unhealthy { log, .. } => Some(format!("the whole log is `{}`", log.display())),
+            Self::BuildFailed { log, .. } => Some(format!("the whole log is `{}`", log.display())),
+            Self::Unhealthy { key, log, .. } => {
+                Some(format!("build it again with `orch env create {key}`; the log of the last build is `{}`", log.display()))
+            }
             Self::InUse { users, .. } => users.first().map(|user| format!("stop them first: `orch down {user}`")),
             Self::Cancelled { .. } | Self::Io { .. } => None,
         }

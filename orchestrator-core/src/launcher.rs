@@ -183,6 +183,10 @@ pub trait Launcher: Send + Sync {
     /// Takes over a running workload; `None` when it is gone or is somebody else by now.
     async fn adopt(&self, instance: &InstanceName, identity: &WorkloadIdentity) -> Result<Option<Arc<dyn Workload>>, LaunchError>;
 
+    /// Ends whatever earlier servers of an instance left behind. Returns how many there were. Must not be called
+    /// while a server of the instance is meant to run.
+    async fn end_leftovers(&self, instance: &InstanceName) -> Result<usize, LaunchError>;
+
     /// Finds everything that runs and carries our mark, leaders only.
     async fn discover(&self) -> Result<Vec<DiscoveredWorkload>, LaunchError>;
 }

@@ -40,6 +40,7 @@ use async_trait::async_trait;
 
 use crate::launcher::{DiscoveredWorkload, LaunchError, LaunchOrder, Launcher, Workload, WorkloadIdentity};
 use crate::names::InstanceName;
+use crate::paths::Paths;
 
 use ending::end_all;
 use identity::{ProcessHandle, Stamp, boot_id};
@@ -61,16 +62,18 @@ pub struct LocalLauncher {
 }
 
 impl LocalLauncher {
-    /// Makes a launcher whose processes are marked with `owner_tag` ([`Paths::owner_tag`](crate::Paths::owner_tag)).
+    /// Makes a launcher whose processes are marked with `owner_tag` ([`Paths::owner_tag`]).
     #[must_use]
     pub fn new(owner_tag: String) -> Self {
         Self { owner_tag: owner_tag.into() }
     }
 
-    /// Ends whatever still carries the marks of `instance`, and returns how many processes there were: children
-    /// survive a server that died by itself. [`Launcher::start`] does this first.
-    pub async fn kill_leftovers(&self, instance: &InstanceName) -> Result<usize, LaunchError> {
-        end_all(&Arc::new(self.kin(instance, None)), Duration::ZERO).await
+    /// Makes the launcher of a home. However the home is named (a link, a relative path), its processes carry the same
+    /// mark once its state folder exists.
+    #[must_use]
+    pub fn of_home(paths: &Paths) -> Self {
+        let real = paths.state_dir().canonicalize();
+        Self::new(real.map_or_else(|_| paths.owner_tag(), |path| path.to_string_lossy().into_owned()))
     }
 
     fn kin(&self, instance: &InstanceName, leader: Option<Stamp>) -> Kin {
@@ -81,7 +84,7 @@ impl LocalLauncher {
 #[async_trait]
 impl Launcher for LocalLauncher {
     async fn start(&self, order: &LaunchOrder) -> Result<Arc<dyn Workload>, LaunchError> {
-        let leftovers = self.kill_leftovers(&order.instance).await?;
+        let leftovers = self.end_leftovers(&order.instance).await?;
         if leftovers > 0 {
             tracing::warn!(instance = %order.instance, leftovers, "ended what an earlier server had left running");
         }
@@ -103,6 +106,10 @@ impl Launcher for LocalLauncher {
             return Ok(None);
         }
         Ok(Some(Arc::new(LocalWorkload::adopted(kin, handle, process.clone()))))
+    }
+
+    async fn end_leftovers(&self, instance: &InstanceName) -> Result<usize, LaunchError> {
+        end_all(&Arc::new(self.kin(instance, None)), Duration::ZERO).await
     }
 
     async fn discover(&self) -> Result<Vec<DiscoveredWorkload>, LaunchError> {

@@ -44,7 +44,10 @@ impl LinuxHardware {
         let text = fs::read_to_string(self.proc.join("cpuinfo")).ok()?;
         // ARM has no `model name`; some of its kernels name the board instead.
         let value = |name: &str| {
-            text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+            text.lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(key, _)| key.trim() == name)
+                .map(|(_, value)| value.trim().to_owned())
         };
         value("model name").or_else(|| value("Model")).or_else(|| value("Hardware")).filter(|name| !name.is_empty())
     }

@@ -13,4 +13,4 @@ pub use env::{EnvPaths, UvEnvironments};
 pub use hardware::LinuxHardware;
 pub use hub::LocalModels;
 pub use runtime::LlamaCpp;
-pub use wiring::ProviderSettings;
+pub use wiring::{ProviderSettings, builder};

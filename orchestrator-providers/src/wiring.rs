@@ -3,6 +3,14 @@
 //! Owns: the one place where parts are put together, so that no frontend has wiring of its own.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use orchestrator_core::{Orchestrator, OrchestratorBuilder, Paths};
+
+use crate::env::UvEnvironments;
+use crate::hardware::LinuxHardware;
+use crate::hub::LocalModels;
+use crate::runtime::LlamaCpp;
 
 /// What a frontend knows about its surroundings. Nothing in this crate reads the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,4 +21,14 @@ pub struct ProviderSettings {
     pub python: Option<PathBuf>,
     /// The installer `uv`, when it is not to be looked for.
     pub uv: Option<PathBuf>,
+}
+
+/// Puts the default parts together for a home: the runtime `llama_cpp`, the provider `local`, environments over `uv`
+/// and this machine's hardware. Processes are started on this machine.
+#[must_use]
+pub fn builder(paths: Paths, settings: &ProviderSettings) -> OrchestratorBuilder {
+    let runtime = Arc::new(LlamaCpp::new(settings.clone()));
+    let provider = Arc::new(LocalModels::in_home(&paths));
+    let environments = Arc::new(UvEnvironments::in_home(&paths, settings.clone()));
+    Orchestrator::builder(paths).runtime(runtime).provider(provider).environments(environments).hardware(Arc::new(LinuxHardware::default()))
 }

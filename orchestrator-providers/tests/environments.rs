@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by panicking")]
 
-#[path = "environments/fakes.rs"]
-mod fakes;
-#[path = "environments/real.rs"]
-mod real;
 #[path = "environments/failures.rs"]
 mod failures;
+#[path = "environments/fakes.rs"]
+mod fakes;
+#[path = "environments/processes.rs"]
+mod processes;
+#[path = "environments/real.rs"]
+mod real;

@@ -45,11 +45,13 @@ pub struct DaemonOptions {
     pub drain: Duration,
     /// How many connections are served at a time; more are told to come back. Fewer, where the system allows fewer.
     pub most_connections: usize,
+    /// How long a client may take to send the head of a request, and be idle between two.
+    pub head_timeout: Duration,
 }
 
 impl Default for DaemonOptions {
     fn default() -> Self {
-        Self { drain: Duration::from_secs(5), most_connections: 16_384 }
+        Self { drain: Duration::from_secs(5), most_connections: 16_384, head_timeout: Duration::from_secs(10) }
     }
 }
 
@@ -88,6 +90,7 @@ impl Daemon {
     /// # Errors
     /// Fails when the socket or the configured port cannot be listened on, and when an API key is needed and cannot
     /// be made.
+    #[expect(clippy::unused_async, reason = "it needs a runtime around it, which `async` says")]
     pub async fn start(orchestrator: Orchestrator, options: DaemonOptions) -> Result<Self, DaemonError> {
         let config = orchestrator.config().clone();
         let paths = orchestrator.paths().clone();
@@ -112,7 +115,7 @@ impl Daemon {
         let service = Arc::new(Service::new(router(control), gateway.clone(), phases.ending.clone()));
         let guard = Arc::new(Guard::new(&config.gateway, address.port(), key));
 
-        let acceptor = Acceptor::new(service, most_connections);
+        let acceptor = Acceptor::new(service, most_connections, options.head_timeout);
         let from_tcp = acceptor.clone().serve_tcp(tcp, guard, phases.ending.clone(), phases.closing.clone(), phases.tcp.clone());
         phases.tcp.spawn(from_tcp);
         let from_unix = acceptor.serve_unix(unix, phases.gone.clone(), phases.gone.clone(), phases.unix.clone());

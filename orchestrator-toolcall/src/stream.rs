@@ -33,7 +33,7 @@ pub enum StreamState {
 ///
 /// let mut scanner = StreamScanner::new(Limits::DEFAULT);
 /// assert_eq!(scanner.push(b"{\"v\":1,\"type\":\"final\",\"con"), StreamState::Running);
-/// assert_eq!(scanner.push(b"tent\":\"a } in text\"}\n\n\n"), StreamState::Complete { end: 47 });
+/// assert_eq!(scanner.push(b"tent\":\"a } in text\"}\n\n\n"), StreamState::Complete { end: 46 });
 /// ```
 #[derive(Debug, Clone)]
 pub struct StreamScanner {

@@ -297,7 +297,10 @@ impl ToolSet {
         matches!(self.choice, ToolChoice::Auto | ToolChoice::None)
     }
 
-    fn envelope_schema(&self, parameters: impl Fn(&Tool) -> &Value) -> Value {
+    pub(crate) fn envelope_schema<'a>(
+        &'a self,
+        parameters: impl Fn(&'a Tool) -> &'a Value,
+    ) -> Value {
         let mut calls: Vec<Value> = self
             .callable()
             .map(|tool| {

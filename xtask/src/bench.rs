@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use crate::shell::{TaskResult, cargo, output, run, target_dir};
+use crate::shell::{TaskResult, call, cargo, output, target_dir};
 use home::BenchHome;
 
 /// What can be measured.
@@ -40,7 +40,7 @@ pub(crate) fn run(what: Bench) -> TaskResult {
 
 /// Builds what the other measurements use.
 pub(crate) fn build_release() -> TaskResult {
-    run(&mut cargo(&["build", "--release", "--quiet", "--locked", "-p", "orchestrator-cli", "-p", "orchestrator-tests", "--bins"]))
+    call(&mut cargo(&["build", "--release", "--quiet", "--locked", "-p", "orchestrator-cli", "-p", "orchestrator-tests", "--bins"]))
 }
 
 fn build() -> TaskResult {
@@ -48,9 +48,9 @@ fn build() -> TaskResult {
     if folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|error| format!("could not empty `{}`: {error}", folder.display()))?;
     }
-    run(&mut cargo(&["fetch", "--locked"]))?;
+    call(&mut cargo(&["fetch", "--locked"]))?;
     let begun = Instant::now();
-    run(cargo(&["build", "--release", "--quiet", "--locked", "--bin", "orch"]).env("CARGO_TARGET_DIR", &folder))?;
+    call(cargo(&["build", "--release", "--quiet", "--locked", "--bin", "orch"]).env("CARGO_TARGET_DIR", &folder))?;
     let took = begun.elapsed();
     let tree = output(&mut cargo(&["tree", "--locked", "-p", "orchestrator-cli", "--prefix", "none", "--edges", "normal,build"]))?;
     let mut crates: Vec<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();

@@ -21,6 +21,7 @@ pub(crate) fn run(mode: Mode) -> TaskResult {
     files.push(("docs/config-reference.md".to_owned(), reference::markdown()));
     files.push(("docs/errors.md".to_owned(), error_reference()));
     files.push(("examples/config.yaml".to_owned(), template::daemon_yaml()));
+    files.push(("examples/instance.yaml".to_owned(), template::example_yaml()));
     files.push((
         "docs/cli-reference.md".to_owned(),
         output(&mut cargo(&["run", "--quiet", "--locked", "--bin", "orch", "--", "generate-docs"]))?,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::shell::{TaskResult, answers, cargo, command, output, root, run, target_dir};
+use crate::shell::{TaskResult, answers, call, cargo, command, output, root, target_dir};
 
 /// What building and testing the wheel needs, exactly.
 const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0"];
@@ -11,8 +11,8 @@ const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jso
 /// Ends well in a Python that is new enough.
 const IS_NEW_ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
 
-pub(crate) fn run_python(python: &Path, arguments: &[&str]) -> TaskResult {
-    run(command(python).args(arguments))
+fn run_python(python: &Path, arguments: &[&str]) -> TaskResult {
+    call(command(python).args(arguments))
 }
 
 pub(crate) fn run() -> TaskResult {
@@ -22,19 +22,19 @@ pub(crate) fn run() -> TaskResult {
     let wheels = target_dir().join("wheels");
     let wheel = build_wheel(&python, &venv, &wheels)?;
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall", "--no-deps"];
-    run(command(&python).args(install).arg(&wheel))?;
+    call(command(&python).args(install).arg(&wheel))?;
     // Some of the tests talk to a daemon.
-    run(&mut cargo(&["build", "--quiet", "--locked", "--bin", "orch"]))?;
+    call(&mut cargo(&["build", "--quiet", "--locked", "--bin", "orch"]))?;
     let orch = target_dir().join("debug").join("orch");
     let pytest = ["-B", "-m", "pytest", "--quiet", "orchestrator-py/tests"];
-    run(command(&python).args(pytest).env("ORCH_TEST_BINARY", orch).env("PYTHONDONTWRITEBYTECODE", "1"))?;
+    call(command(&python).args(pytest).env("ORCH_TEST_BINARY", orch).env("PYTHONDONTWRITEBYTECODE", "1"))?;
     // Outside the source tree, so that the installed stubs are compared with the installed module.
-    run(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))?;
+    call(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))?;
     let settings = root().join("orchestrator-py").join("pyproject.toml");
     let sources = ["orchestrator-py/tests", "examples/python"].map(|folder| root().join(folder));
     let mut check = command(&python);
     check.args(["-m", "mypy", "--no-error-summary", "--config-file"]).arg(settings).args(sources).current_dir(&wheels);
-    run(&mut check)
+    call(&mut check)
 }
 
 /// Builds the wheel into a folder that holds nothing else.
@@ -44,7 +44,7 @@ fn build_wheel(python: &Path, venv: &Path, wheels: &Path) -> TaskResult<PathBuf>
     }
     let build = ["-m", "maturin", "build", "--quiet", "--profile", "wheel", "--locked", "--manifest-path", "orchestrator-py/Cargo.toml"];
     // Maturin wants to know the interpreter it builds for; the wheel serves that version and all later ones.
-    run(command(python).args(build).arg("--out").arg(wheels).arg("--interpreter").arg(python).env("VIRTUAL_ENV", venv))?;
+    call(command(python).args(build).arg("--out").arg(wheels).arg("--interpreter").arg(python).env("VIRTUAL_ENV", venv))?;
     only_file_in(wheels)
 }
 

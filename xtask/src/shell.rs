@@ -31,7 +31,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// Runs a command and fails unless it ends well.
-pub(crate) fn run(command: &mut Command) -> TaskResult {
+pub(crate) fn call(command: &mut Command) -> TaskResult {
     let shown = show(command);
     println!("$ {shown}");
     let status = command.status().map_err(|error| format!("could not run `{shown}`: {error}"))?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use crate::shell::{TaskResult, answers, cargo, run};
+use crate::shell::{TaskResult, answers, call, cargo};
 use crate::{generate, python, tidy};
 
 /// Which part to run; all of them, when none is named.
@@ -28,7 +28,7 @@ enum Part {
     Python,
 }
 
-pub(crate) fn run_part(part_name: &str, task: impl FnOnce() -> TaskResult) -> TaskResult {
+fn run_part(part_name: &str, task: impl FnOnce() -> TaskResult) -> TaskResult {
     println!("\n== {part_name}");
     let begun = Instant::now();
     task()?;
@@ -36,7 +36,7 @@ pub(crate) fn run_part(part_name: &str, task: impl FnOnce() -> TaskResult) -> Ta
     Ok(())
 }
 
-pub(crate) fn run_all(parts: &[(Part, &str, fn() -> TaskResult)], wanted: &[Part]) -> TaskResult {
+fn run_all(parts: &[(Part, &str, fn() -> TaskResult)], wanted: &[Part]) -> TaskResult {
     for (part, name, task) in parts {
         if wanted.is_empty() || wanted.contains(part) {
             run_part(name, task)?;
@@ -60,12 +60,12 @@ pub(crate) fn run(arguments: &TestArguments) -> TaskResult {
 fn lint() -> TaskResult {
     tidy::run()?;
     if answers(&mut cargo(&["fmt", "--version"])) {
-        run(&mut cargo(&["fmt", "--all", "--check"]))?;
+        call(&mut cargo(&["fmt", "--all", "--check"]))?;
     } else {
         println!("note: rustfmt is not installed; `rustup component add rustfmt` brings it");
     }
     if answers(&mut cargo(&["clippy", "--version"])) {
-        run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"]))?;
+        call(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "--deny", "warnings"]))?;
     } else {
         println!("note: clippy is not installed; `rustup component add clippy` brings it");
     }
@@ -76,12 +76,12 @@ fn rust() -> TaskResult {
     // The Python module links against Python only when a wheel is built; its tests run there.
     let everything = ["--workspace", "--exclude", "orchestrator-py", "--locked"];
     // The end-to-end tests start these programs.
-    run(cargo(&["build", "--bins"]).args(everything))?;
+    call(cargo(&["build", "--bins"]).args(everything))?;
     if answers(&mut cargo(&["nextest", "--version"])) {
-        run(cargo(&["nextest", "run", "--no-fail-fast"]).args(everything))?;
-        run(cargo(&["test", "--doc", "--quiet"]).args(everything))?;
+        call(cargo(&["nextest", "run", "--no-fail-fast"]).args(everything))?;
+        call(cargo(&["test", "--doc", "--quiet"]).args(everything))?;
     } else {
-        run(cargo(&["test", "--no-fail-fast"]).args(everything))?;
+        call(cargo(&["test", "--no-fail-fast"]).args(everything))?;
     }
     Ok(())
 }

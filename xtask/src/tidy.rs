@@ -26,10 +26,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Texts that must not stand in the production code of a crate, and why.
 const FORBIDDEN: &[(&str, &str, &str)] = &[
-    ("orchestrator-core", "std::env::var", "core reads no environment variable: values are passed in"),
+    ("orchestrator-core", "env::var(", "core reads no environment variable: values are passed in"),
+    ("orchestrator-core", "env::var_os(", "core reads no environment variable: values are passed in"),
     ("orchestrator-core", "env::home_dir", "core never looks for the home directory: paths are passed in"),
     ("orchestrator-core", "axum", "core never serves HTTP"),
-    ("orchestrator-providers", "std::env::var", "providers read no environment variable: settings are passed in"),
+    ("orchestrator-providers", "env::var(", "providers read no environment variable: settings are passed in"),
     ("orchestrator-toolcall", "tokio", "toolcall is synchronous and does no input or output"),
     ("orchestrator-toolcall", "std::fs", "toolcall does no input or output"),
     ("orchestrator-toolcall", "std::net", "toolcall does no input or output"),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// What may follow `orch config`.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Checks that configurations can be used
     Validate(ValidateArguments),
     /// Looks for settings that are allowed but unwise
@@ -33,10 +33,10 @@ Examples:
 
 Exits with 0 if all is well, else with the code of the first
 problem (10 to 19).")]
-pub struct ValidateArguments {
+pub(crate) struct ValidateArguments {
     /// A configuration file; all of the home, when left out
     #[arg(value_name = "PATH")]
-    pub path: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
 }
 
 /// What may follow `orch config schema`.
@@ -47,15 +47,15 @@ Examples:
   orch config schema daemon
 
 An editor that knows YAML schemas checks as you type.")]
-pub struct SchemaArguments {
+pub(crate) struct SchemaArguments {
     /// Of which configuration
     #[arg(value_enum, default_value_t = SchemaArgument::Instance)]
-    pub of: SchemaArgument,
+    pub(crate) of: SchemaArgument,
 }
 
 /// The configurations that have a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemaArgument {
+pub(crate) enum SchemaArgument {
     /// Of an instance
     Instance,
     /// Of the daemon

@@ -12,15 +12,15 @@ Examples:
 Ctrl-C ends the daemon and leaves the servers running: the
 next daemon takes them over. A second one ends it at once.
 Other commands start a daemon themselves when there is none.")]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     /// Detaches from the terminal: how other commands start it
     #[arg(long, hide = true)]
-    pub background: bool,
+    pub(crate) background: bool,
 }
 
 /// What may follow `orch daemon`.
 #[derive(Debug, Subcommand)]
-pub enum DaemonCommand {
+pub(crate) enum DaemonCommand {
     /// Starts the daemon in the background
     #[command(after_help = "\
 Examples:
@@ -50,10 +50,10 @@ Examples:
 
 Without --all the servers go on running, and the next daemon
 takes them over.")]
-pub struct StopArguments {
+pub(crate) struct StopArguments {
     /// Stops the instances too, and leaves no process
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
 }
 
 /// What may follow `orch doctor`.
@@ -65,7 +65,7 @@ Examples:
 
 Starts nothing and changes nothing. Exits with 0 unless a
 check fails; a warning is no failure.")]
-pub struct DoctorArguments {}
+pub(crate) struct DoctorArguments {}
 
 /// What may follow `orch completions`.
 #[derive(Debug, Args)]
@@ -74,8 +74,8 @@ Examples:
   orch completions bash > ~/.bash_completion.d/orch
   orch completions zsh > ~/.zfunc/_orch
   orch completions fish > ~/.config/fish/completions/orch.fish")]
-pub struct CompletionsArguments {
+pub(crate) struct CompletionsArguments {
     /// The shell
     #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
+    pub(crate) shell: clap_complete::Shell,
 }

@@ -5,7 +5,7 @@ use orchestrator_core::EnvKey;
 
 /// What may follow `orch env`.
 #[derive(Debug, Subcommand)]
-pub enum EnvCommand {
+pub(crate) enum EnvCommand {
     /// Lists the environments there are recipes for
     #[command(after_help = "\
 Examples:
@@ -37,8 +37,8 @@ Refused while an instance uses it.")]
 
 /// Which environment a command is for.
 #[derive(Debug, Args)]
-pub struct KeyArguments {
+pub(crate) struct KeyArguments {
     /// The environment, as `orch env ls` shows it
     #[arg(value_name = "KEY")]
-    pub key: EnvKey,
+    pub(crate) key: EnvKey,
 }

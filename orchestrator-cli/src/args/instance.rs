@@ -3,10 +3,6 @@
 use clap::{Args, ValueEnum};
 use orchestrator_core::InstanceName;
 
-/// Where a model comes from.
-const MODEL_HELP: &str = "\
-The model: `file:/path/model.gguf` or a path, `hf:owner/repo[@revision][:file-or-quant]`, `ollama:name[:tag]`";
-
 /// What may follow `orch quickstart`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -18,14 +14,19 @@ Examples:
       With a real model, left running.
   orch quickstart --json
 
+A model is a path, `file:/path/model.gguf`,
+`hf:owner/repo[@revision][:file-or-quant]` or
+`ollama:name[:tag]`.
+
 Without --keep the instance is stopped at the end, and so is
 the daemon if the command started it.")]
-pub struct QuickstartArguments {
-    #[arg(long, value_name = "REF", help = MODEL_HELP)]
-    pub model: Option<String>,
+pub(crate) struct QuickstartArguments {
+    /// The model: a path or a reference
+    #[arg(long, value_name = "REF")]
+    pub(crate) model: Option<String>,
     /// Leaves the instance and the daemon running
     #[arg(long)]
-    pub keep: bool,
+    pub(crate) keep: bool,
 }
 
 /// What may follow `orch init`.
@@ -36,25 +37,30 @@ Examples:
   orch init qwen --model file:/models/qwen.gguf \\
       --template cuda
 
+A model is a path, `file:/path/model.gguf`,
+`hf:owner/repo[@revision][:file-or-quant]` or
+`ollama:name[:tag]`.
+
 Writes `instances/NAME/config.yaml` with a comment at every
 setting. An existing configuration is never overwritten.")]
-pub struct InitArguments {
+pub(crate) struct InitArguments {
     /// The name of the new instance
     #[arg(value_name = "NAME")]
-    pub name: InstanceName,
-    #[arg(long, value_name = "REF", help = MODEL_HELP)]
-    pub model: String,
+    pub(crate) name: InstanceName,
+    /// The model: a path or a reference
+    #[arg(long, value_name = "REF")]
+    pub(crate) model: String,
     /// The kind of engine
     #[arg(long, value_enum, default_value_t = RuntimeArgument::LlamaCpp)]
-    pub runtime: RuntimeArgument,
+    pub(crate) runtime: RuntimeArgument,
     /// The kind of device the settings are for
     #[arg(long, value_enum, default_value_t = TemplateArgument::Cpu)]
-    pub template: TemplateArgument,
+    pub(crate) template: TemplateArgument,
 }
 
 /// The kinds of engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RuntimeArgument {
+pub(crate) enum RuntimeArgument {
     /// llama.cpp's server
     #[value(name = "llama_cpp")]
     LlamaCpp,
@@ -62,7 +68,7 @@ pub enum RuntimeArgument {
 
 /// The kinds of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TemplateArgument {
+pub(crate) enum TemplateArgument {
     /// The processor
     Cpu,
     /// Any GPU with a Vulkan driver
@@ -76,13 +82,13 @@ pub enum TemplateArgument {
 /// Which instances a command is for.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// The instances
     #[arg(value_name = "NAME")]
-    pub names: Vec<InstanceName>,
+    pub(crate) names: Vec<InstanceName>,
     /// All instances
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
 }
 
 /// What may follow `orch up`.
@@ -95,12 +101,12 @@ Examples:
   orch up --all --no-wait
 
 Ctrl-C ends the waiting, not the start.")]
-pub struct UpArguments {
+pub(crate) struct UpArguments {
     #[command(flatten)]
-    pub selection: Selection,
+    pub(crate) selection: Selection,
     /// Returns as soon as the starts are accepted
     #[arg(long)]
-    pub no_wait: bool,
+    pub(crate) no_wait: bool,
 }
 
 /// What may follow `orch down`.
@@ -112,9 +118,9 @@ Examples:
 
 Returns when nothing of the server is left. Exits with 27 if
 the instance was not running.")]
-pub struct DownArguments {
+pub(crate) struct DownArguments {
     #[command(flatten)]
-    pub selection: Selection,
+    pub(crate) selection: Selection,
 }
 
 /// What may follow `orch restart`.
@@ -126,12 +132,12 @@ Examples:
 
 An instance that is not running is started. A changed
 configuration takes effect.")]
-pub struct RestartArguments {
+pub(crate) struct RestartArguments {
     #[command(flatten)]
-    pub selection: Selection,
+    pub(crate) selection: Selection,
     /// Returns as soon as the restarts are accepted
     #[arg(long)]
-    pub no_wait: bool,
+    pub(crate) no_wait: bool,
 }
 
 /// What may follow `orch rm`.
@@ -143,13 +149,13 @@ Examples:
 
 The configuration is put aside under `instances/.removed`, and
 the state is forgotten. Logs, models and environments stay.")]
-pub struct RmArguments {
+pub(crate) struct RmArguments {
     /// The instances
     #[arg(value_name = "NAME", required = true)]
-    pub names: Vec<InstanceName>,
+    pub(crate) names: Vec<InstanceName>,
     /// Stops the instances first if they are running
     #[arg(long, short)]
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
 /// What may follow `orch ps`.
@@ -163,7 +169,7 @@ On a narrow terminal the less important columns are left out.
 With --json each instance is an object with exactly the keys
 name, pid, port, runtime, backend, device, model, state,
 health, uptime_seconds, memory_mb, restarts.")]
-pub struct PsArguments {}
+pub(crate) struct PsArguments {}
 
 /// What may follow `orch describe`.
 #[derive(Debug, Args)]
@@ -174,10 +180,10 @@ Examples:
 
 Shows the state and its reason, the settings with their
 defaults, the model, the log files and the last events.")]
-pub struct DescribeArguments {
+pub(crate) struct DescribeArguments {
     /// The instance
     #[arg(value_name = "NAME")]
-    pub name: InstanceName,
+    pub(crate) name: InstanceName,
 }
 
 /// What may follow `orch health`.
@@ -189,10 +195,10 @@ Examples:
 
 Exits with 31 if an instance that should run is not healthy,
 and with 27 if the one you name is not running.")]
-pub struct HealthArguments {
+pub(crate) struct HealthArguments {
     /// The instance; all of them, when it is left out
     #[arg(value_name = "NAME")]
-    pub name: Option<InstanceName>,
+    pub(crate) name: Option<InstanceName>,
 }
 
 /// What may follow `orch logs`.
@@ -204,42 +210,30 @@ Examples:
   orch logs qwen --follow
 
 With --json each line is an object with `stream` and `text`.")]
-pub struct LogsArguments {
+pub(crate) struct LogsArguments {
     /// The instance
     #[arg(value_name = "NAME")]
-    pub name: InstanceName,
+    pub(crate) name: InstanceName,
     /// How many of the last lines to show
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
-    pub tail: usize,
+    pub(crate) tail: usize,
     /// Goes on with new lines as they come
     #[arg(long, short)]
-    pub follow: bool,
+    pub(crate) follow: bool,
     /// Which output
     #[arg(long, value_enum, default_value_t = StreamArgument::Both)]
-    pub stream: StreamArgument,
+    pub(crate) stream: StreamArgument,
 }
 
 /// The outputs of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StreamArgument {
+pub(crate) enum StreamArgument {
     /// Standard output
     Stdout,
     /// The error output
     Stderr,
     /// Both of them
     Both,
-}
-
-impl StreamArgument {
-    /// Returns the word as it goes over the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-            Self::Both => "both",
-        }
-    }
 }
 
 /// What may follow `orch events`.
@@ -251,13 +245,13 @@ Examples:
   orch events --json | jq -r .message
 
 With --json each event is an object on a line of its own.")]
-pub struct EventsArguments {
+pub(crate) struct EventsArguments {
     /// How many of the last events to show
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
-    pub tail: usize,
+    pub(crate) tail: usize,
     /// Goes on with new events as they come
     #[arg(long, short)]
-    pub follow: bool,
+    pub(crate) follow: bool,
 }
 
 /// What may follow `orch run`.
@@ -272,17 +266,17 @@ Examples:
 Without a prompt the lines you type are sent, and standard
 input is the prompt when it is not a terminal. The instance
 goes on running at the end.")]
-pub struct RunArguments {
+pub(crate) struct RunArguments {
     /// The instance, or a model (a path or a reference)
     #[arg(value_name = "NAME|REF")]
-    pub target: String,
+    pub(crate) target: String,
     /// What to ask
     #[arg(value_name = "PROMPT")]
-    pub prompt: Option<String>,
+    pub(crate) prompt: Option<String>,
     /// What the model is told before the prompt
     #[arg(long, value_name = "TEXT")]
-    pub system: Option<String>,
+    pub(crate) system: Option<String>,
     /// How many tokens an answer may have
     #[arg(long, value_name = "N")]
-    pub max_tokens: Option<u32>,
+    pub(crate) max_tokens: Option<u32>,
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 /// What may follow `orch model`.
 #[derive(Debug, Subcommand)]
-pub enum ModelCommand {
+pub(crate) enum ModelCommand {
     /// Lists the models on this machine
     #[command(after_help = "\
 Examples:
@@ -23,8 +23,8 @@ Shows the models of the store and those that instances use.")]
 Examples:
   orch model info models/qwen3-8b-q4_k_m.gguf
   orch model info file:/models/qwen.gguf --json")]
-pub struct InfoArguments {
+pub(crate) struct InfoArguments {
     /// The model: a path or a reference
     #[arg(value_name = "REF")]
-    pub reference: String,
+    pub(crate) reference: String,
 }

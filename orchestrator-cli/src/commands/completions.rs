@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Prints the script for a shell.
-pub fn run(context: &Context, arguments: &CompletionsArguments) -> Result<(), CommandError> {
+pub(crate) fn run(context: &Context, arguments: &CompletionsArguments) -> Result<(), CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut args::command(), "orch", &mut script);
     context.output.text(&String::from_utf8_lossy(&script))

@@ -1,5 +1,5 @@
 //! `orch daemon`: one file for each of its commands.
 
-pub mod start;
-pub mod status;
-pub mod stop;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;

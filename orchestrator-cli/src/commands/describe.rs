@@ -11,7 +11,7 @@ use crate::error::{self, CommandError};
 use crate::output::{format, outline, state};
 
 /// Shows the instance.
-pub async fn run(context: &Context, arguments: &DescribeArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &DescribeArguments) -> Result<(), CommandError> {
     let description = context.client().await?.describe(&arguments.name).await?;
     if context.output.is_json() {
         return context.output.json(&description);

@@ -65,7 +65,7 @@ struct DoctorReport {
 }
 
 /// Looks at the machine and tells what it found.
-pub async fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     let home = context.home()?;
     let daemon = daemon::look(context).await;
     let mut checks = files::checks(&home.paths);

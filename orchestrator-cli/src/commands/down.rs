@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::progress::Steps;
 
 /// Stops the instances.
-pub async fn run(context: &Context, arguments: &DownArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &DownArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let is_up = |state: &str| !matches!(state, "stopped" | "failed");
     let selected = selection::resolve(&client, &arguments.selection, |instance| is_up(&instance.state)).await?;

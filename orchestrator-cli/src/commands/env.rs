@@ -1,6 +1,6 @@
 //! `orch env`: one file for each of its commands.
 
-pub mod create;
-pub mod ls;
-pub mod rm;
-pub mod test;
+pub(crate) mod create;
+pub(crate) mod ls;
+pub(crate) mod rm;
+pub(crate) mod test;

@@ -16,7 +16,7 @@ use crate::output::{Output, format};
 const PAGE: usize = 1_000;
 
 /// Shows the last events, and new ones with `--follow`.
-pub async fn run(context: &Context, arguments: &EventsArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &EventsArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let (events, last) = last_events(&client, arguments.tail).await?;
     for event in &events {
@@ -49,11 +49,10 @@ fn show(output: Output, event: &Event) -> Result<(), CommandError> {
     if output.is_json() { output.json_line(event) } else { output.line(&line(event)) }
 }
 
-/// Writes an event on one line.
+/// Writes an event on one line. Its message names the instance it is about.
 #[must_use]
-pub fn line(event: &Event) -> String {
+pub(crate) fn line(event: &Event) -> String {
     let message = format::printable(&event.message);
     let message = if event.kind == EventKind::Warning { message.yellow().to_string() } else { message };
-    let subject = event.instance.as_ref().map(|name| format!("{}  ", name.bold())).unwrap_or_default();
-    format!("{}  {subject}{message}", event.at.to_string().dimmed())
+    format!("{}  {message}", event.at.to_string().dimmed())
 }

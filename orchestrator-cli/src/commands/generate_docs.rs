@@ -12,13 +12,13 @@ use crate::error::CommandError;
 const WIDTH: usize = 80;
 
 /// Prints the page.
-pub fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) fn run(context: &Context) -> Result<(), CommandError> {
     context.output.text(&page())
 }
 
 /// Returns the page: the help of every command, in the order of `orch --help`.
 #[must_use]
-pub fn page() -> String {
+pub(crate) fn page() -> String {
     let mut page = String::from(
         "# Command line reference\n\n\
          <!-- Generated from the definition of the command line by `cargo xtask gen`. Do not edit. -->\n\n\
@@ -34,21 +34,21 @@ pub fn page() -> String {
     page
 }
 
-/// Returns the long help of every visible command with its name, laid out for `width` columns.
+/// Returns what `--help` prints for every visible command, with its name, laid out for `width` columns.
 fn helps(width: usize) -> Vec<(String, String)> {
-    let mut command = args::command().term_width(width).max_term_width(width);
-    command.build();
     let mut helps = Vec::new();
-    collect(&command, "orch", &mut helps);
+    collect(&args::command(), &["orch"], width, &mut helps);
     helps
 }
 
-fn collect(command: &Command, name: &str, helps: &mut Vec<(String, String)>) {
-    let help = command.clone().bin_name(name).render_long_help().to_string();
+fn collect(command: &Command, words: &[&str], width: usize, helps: &mut Vec<(String, String)>) {
+    let asked = args::command().term_width(width).max_term_width(width).try_get_matches_from(words.iter().copied().chain(["--help"]));
+    let help = asked.err().map(|answer| answer.render().to_string()).unwrap_or_default();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-    helps.push((name.to_owned(), lines.join("\n")));
-    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
-        collect(below, &format!("{name} {}", below.get_name()), helps);
+    helps.push((words.join(" "), lines.join("\n")));
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        let words: Vec<&str> = words.iter().copied().chain([below.get_name()]).collect();
+        collect(below, &words, width, helps);
     }
 }
 

@@ -25,7 +25,7 @@ struct HealthReport {
 }
 
 /// Shows the health of one instance or of all.
-pub async fn run(context: &Context, arguments: &HealthArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &HealthArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let mut problems = Vec::new();
     let names = if let Some(name) = &arguments.name {

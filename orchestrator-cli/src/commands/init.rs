@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::model_argument;
 
 /// Writes the configuration. An existing one is left as it is.
-pub fn run(context: &Context, arguments: &InitArguments) -> Result<(), CommandError> {
+pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<(), CommandError> {
     let paths = context.paths()?;
     let options = InitOptions {
         name: arguments.name.clone(),

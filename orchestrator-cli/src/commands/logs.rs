@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::output::{Output, format};
 
 /// Shows the last lines, and new ones with `--follow`.
-pub async fn run(context: &Context, arguments: &LogsArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &LogsArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let stream = match arguments.stream {
         StreamArgument::Stdout => LogStream::Stdout,

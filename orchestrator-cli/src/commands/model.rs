@@ -1,4 +1,4 @@
 //! `orch model`: one file for each of its commands.
 
-pub mod info;
-pub mod ls;
+pub(crate) mod info;
+pub(crate) mod ls;

@@ -15,7 +15,7 @@ const COLUMNS: [Column; 11] = [
     Column::words("RUNTIME", 9),
     Column::words("BACKEND", 7),
     Column::words("DEVICE", 8),
-    Column::words("MODEL", 5),
+    Column::words("MODEL", 5).cut_to(10),
     Column::words("HEALTH", 0),
     Column::numbers("UPTIME", 2),
     Column::numbers("MEMORY", 4),
@@ -26,7 +26,7 @@ const COLUMNS: [Column; 11] = [
 const LONGEST_MODEL: usize = 40;
 
 /// Lists the instances.
-pub async fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     let client = context.client().await?;
     let list = client.instances().await?;
     let output = context.output;
@@ -45,7 +45,7 @@ pub async fn run(context: &Context) -> Result<(), CommandError> {
 
 /// Lays out the table.
 #[must_use]
-pub fn render(instances: &[InstanceSummary], width: Option<usize>) -> String {
+pub(crate) fn render(instances: &[InstanceSummary], width: Option<usize>) -> String {
     let rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
     table::render(&COLUMNS, &rows, width)
 }

@@ -31,7 +31,7 @@ struct Outcome {
 }
 
 /// Shows the whole thing work.
-pub async fn run(context: &Context, arguments: &QuickstartArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &QuickstartArguments) -> Result<(), CommandError> {
     context.home()?;
     let model = arguments.model.as_deref().map(model_argument::parse).transpose()?;
     let ledger = Ledger::default();

@@ -8,14 +8,19 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Restarts the instances.
-pub async fn run(context: &Context, arguments: &RestartArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &RestartArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let selected = selection::resolve(&client, &arguments.selection, |_| true).await?;
     if selected.names.is_empty() && selected.problems.is_empty() {
         context.output.note("There is no instance to restart. Make one: `orch init NAME --model FILE`");
     }
-    up::start_all(context, selected, arguments.no_wait, async |name: &InstanceName, wait| {
-        if wait { client.restart_and_wait(name).await } else { client.restart(name).await }
-    })
+    up::start_all(
+        context,
+        selected,
+        arguments.no_wait,
+        async |name: &InstanceName, wait| {
+            if wait { client.restart_and_wait(name).await } else { client.restart(name).await }
+        },
+    )
     .await
 }

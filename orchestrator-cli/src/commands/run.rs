@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
-use orchestrator_core::{InstanceName, Problem, ErrorCode};
+use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_server::Client;
 use owo_colors::OwoColorize as _;
 
@@ -21,16 +21,16 @@ use crate::progress::Steps;
 const LARGEST_PROMPT: u64 = 16 * 1024 * 1024;
 
 /// Chats with a model.
-pub async fn run(context: &Context, arguments: &RunArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(), CommandError> {
     let name = choose_instance(context, &arguments.target)?;
-    let note = format!("`{name}` goes on running; `orch down {name}` ends it");
-    let client = unless_interrupted(Some(note.clone()), get_ready(context, &name)).await?;
-    let mut conversation = Conversation::new(&name, arguments.system.as_deref(), arguments.max_tokens);
     let prompt = match &arguments.prompt {
         Some(prompt) => Some(prompt.clone()),
         None if std::io::stdin().is_terminal() => None,
         None => Some(read_prompt()?),
     };
+    let note = format!("`{name}` goes on running; `orch down {name}` ends it");
+    let client = unless_interrupted(Some(note.clone()), get_ready(context, &name)).await?;
+    let mut conversation = Conversation::new(&name, arguments.system.as_deref(), arguments.max_tokens);
     let Some(prompt) = prompt else { return converse(context.output, &client, &mut conversation).await };
     conversation.ask(&prompt);
     let answer = unless_interrupted(Some(note), answer(context.output, &client, &conversation)).await?;

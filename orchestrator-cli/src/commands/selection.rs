@@ -12,15 +12,19 @@ use crate::error::CommandError;
 
 /// The instances a command is for.
 #[derive(Debug)]
-pub struct Selected {
+pub(crate) struct Selected {
     /// Their names, each once.
-    pub names: Vec<InstanceName>,
+    pub(crate) names: Vec<InstanceName>,
     /// What cannot be one of them, because its configuration cannot be used.
-    pub problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// Finds out which instances are meant; `--all` takes those that `wanted` lets pass.
-pub async fn resolve(client: &Client, selection: &Selection, wanted: impl Fn(&InstanceSummary) -> bool) -> Result<Selected, CommandError> {
+pub(crate) async fn resolve(
+    client: &Client,
+    selection: &Selection,
+    wanted: impl Fn(&InstanceSummary) -> bool,
+) -> Result<Selected, CommandError> {
     if !selection.all {
         return Ok(Selected { names: each_once(&selection.names), problems: Vec::new() });
     }
@@ -31,7 +35,7 @@ pub async fn resolve(client: &Client, selection: &Selection, wanted: impl Fn(&In
 
 /// Returns the names without repetitions, in their order.
 #[must_use]
-pub fn each_once(names: &[InstanceName]) -> Vec<InstanceName> {
+pub(crate) fn each_once(names: &[InstanceName]) -> Vec<InstanceName> {
     let mut unique: Vec<InstanceName> = Vec::new();
     for name in names {
         if !unique.contains(name) {
@@ -42,7 +46,7 @@ pub fn each_once(names: &[InstanceName]) -> Vec<InstanceName> {
 }
 
 /// Does `work` for each name at the same time, and tells what came of it apart from what went wrong.
-pub async fn for_each<T, F>(names: &[InstanceName], work: impl Fn(InstanceName) -> F) -> (Vec<T>, Vec<Problem>)
+pub(crate) async fn for_each<T, F>(names: &[InstanceName], work: impl Fn(InstanceName) -> F) -> (Vec<T>, Vec<Problem>)
 where
     F: Future<Output = Result<T, ClientError>>,
 {

@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::provider_settings;
 
 /// Serves the home until a signal comes or a client asks for the end.
-pub async fn run(context: &Context, arguments: &ServeArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result<(), CommandError> {
     let paths = context.paths()?;
     if arguments.background {
         detach()?;
@@ -51,7 +51,9 @@ pub async fn run(context: &Context, arguments: &ServeArguments) -> Result<(), Co
 fn announce(context: &Context, daemon: &Daemon, background: bool) -> Result<(), CommandError> {
     if context.output.is_json() {
         let socket = context.paths()?.socket();
-        return context.output.json_line(&serde_json::json!({ "endpoint": daemon.endpoint(), "pid": std::process::id(), "socket": socket }));
+        return context
+            .output
+            .json_line(&serde_json::json!({ "endpoint": daemon.endpoint(), "pid": std::process::id(), "socket": socket }));
     }
     if background {
         return Ok(());
@@ -83,7 +85,11 @@ impl Signals {
         let listen = |kind| {
             signal(kind).map_err(|error| Problem::new(ErrorCode::Internal, "could not listen for signals").with_cause(error.to_string()))
         };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())?, hangup: listen(SignalKind::hangup())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {

@@ -19,20 +19,25 @@ use crate::progress::{Step, Steps};
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Starts the instances.
-pub async fn run(context: &Context, arguments: &UpArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &UpArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let selected = selection::resolve(&client, &arguments.selection, |_| true).await?;
     if selected.names.is_empty() && selected.problems.is_empty() {
         context.output.note("There is no instance to start. Make one: `orch init NAME --model FILE`");
     }
-    start_all(context, selected, arguments.no_wait, async |name: &InstanceName, wait| {
-        if wait { client.up_and_wait(name).await } else { client.up(name).await }
-    })
+    start_all(
+        context,
+        selected,
+        arguments.no_wait,
+        async |name: &InstanceName, wait| {
+            if wait { client.up_and_wait(name).await } else { client.up(name).await }
+        },
+    )
     .await
 }
 
 /// Starts instances by `start`, which gets each name and whether to wait, and shows what comes of it.
-pub async fn start_all(
+pub(crate) async fn start_all(
     context: &Context,
     selected: Selected,
     no_wait: bool,
@@ -75,11 +80,14 @@ fn say(context: &Context, steps: &Steps, text: &str) -> Result<(), CommandError>
 
 fn ready_line(summary: &InstanceSummary, elapsed: Duration) -> String {
     let port = summary.port.map(|port| format!(" on port {port}")).unwrap_or_default();
-    format!("{} {} is ready{port} after {}", "✓".green(), summary.name.bold(), format::elapsed(elapsed))
+    // A server that has run for longer than we waited was there before.
+    let was_there = summary.uptime_seconds.is_some_and(|uptime| uptime > elapsed.as_secs() + 1);
+    let when = if was_there { " already".to_owned() } else { format!(" after {}", format::elapsed(elapsed)) };
+    format!("{} {} is ready{port}{when}", "✓".green(), summary.name.bold())
 }
 
 /// Waits for `work` and meanwhile shows the state of the instance.
-pub async fn watched<T>(
+pub(crate) async fn watched<T>(
     client: &Client,
     name: &InstanceName,
     step: &mut Step,
@@ -101,7 +109,7 @@ pub async fn watched<T>(
 
 /// Says what goes on although the waiting was ended.
 #[must_use]
-pub fn interruption_note(selection: &Selection) -> String {
+pub(crate) fn interruption_note(selection: &Selection) -> String {
     let names: Vec<&str> = selection.names.iter().map(InstanceName::as_str).collect();
     let which = if selection.all { "--all".to_owned() } else { names.join(" ") };
     format!("what was begun goes on in the daemon; `orch ps` shows it, `orch down {which}` ends it")

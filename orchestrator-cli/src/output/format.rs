@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Writes how long something has run: `42s`, `3m 12s`, `5h 07m`, `12d 4h`.
 #[must_use]
-pub fn uptime(seconds: u64) -> String {
+pub(crate) fn uptime(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -16,7 +16,7 @@ pub fn uptime(seconds: u64) -> String {
 
 /// Writes how long a step took: `80 ms`, `1.2 s`, `3m 12s`.
 #[must_use]
-pub fn elapsed(duration: Duration) -> String {
+pub(crate) fn elapsed(duration: Duration) -> String {
     if duration.as_secs() >= 60 {
         uptime(duration.as_secs())
     } else if duration.as_millis() >= 1_000 {
@@ -28,19 +28,19 @@ pub fn elapsed(duration: Duration) -> String {
 
 /// Writes an amount of memory given in MiB: `412 MB`, `12.3 GB`.
 #[must_use]
-pub fn megabytes(megabytes: u64) -> String {
+pub(crate) fn megabytes(megabytes: u64) -> String {
     if megabytes < 10_000 { format!("{megabytes} MB") } else { scaled(megabytes * 1024 * 1024) }
 }
 
 /// Writes a size in bytes: `512 B`, `4.2 MB`, `12.3 GB`.
 #[must_use]
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     if bytes < 1024 { format!("{bytes} B") } else { scaled(bytes) }
 }
 
 /// Writes how many there are: `512`, `7.6 B`, `135 M`.
 #[must_use]
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     for (unit, size) in [("T", 1_000_000_000_000), ("B", 1_000_000_000), ("M", 1_000_000), ("K", 1_000)] {
         if number >= size {
             return format!("{}{unit}", three_digits(number, size));
@@ -67,7 +67,7 @@ fn three_digits(number: u64, unit: u64) -> String {
 
 /// Cuts a text to `width` characters and marks the cut.
 #[must_use]
-pub fn shorten(text: &str, width: usize) -> String {
+pub(crate) fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -78,7 +78,7 @@ pub fn shorten(text: &str, width: usize) -> String {
 
 /// Escapes what could steer a terminal; keeps everything else, tabs included.
 #[must_use]
-pub fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() && character != '\t' {

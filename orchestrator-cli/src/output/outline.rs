@@ -6,7 +6,7 @@ use super::format;
 
 /// Writes a value with each line indented by `indent` blanks.
 #[must_use]
-pub fn render(value: &Value, indent: usize) -> String {
+pub(crate) fn render(value: &Value, indent: usize) -> String {
     let mut text = String::new();
     write_value(&mut text, value, indent);
     text

@@ -6,7 +6,7 @@ use owo_colors::Style;
 
 /// Returns the colour of a health.
 #[must_use]
-pub fn health_style(health: Health) -> Style {
+pub(crate) fn health_style(health: Health) -> Style {
     match health {
         Health::Healthy => Style::new().green(),
         Health::Loading => Style::new().yellow(),
@@ -17,7 +17,7 @@ pub fn health_style(health: Health) -> Style {
 
 /// Says in a few words why an instance is in its state.
 #[must_use]
-pub fn reason(state: &InstanceState) -> String {
+pub(crate) fn reason(state: &InstanceState) -> String {
     match state {
         InstanceState::Stopped { last_exit: None } => "nothing runs".to_owned(),
         InstanceState::Stopped { last_exit: Some(report) } => format!("the last server: {}", report.cause),
@@ -37,7 +37,7 @@ pub fn reason(state: &InstanceState) -> String {
 
 /// Returns whether the instance should run and does not do so well.
 #[must_use]
-pub const fn is_in_trouble(state: &InstanceState) -> bool {
+pub(crate) const fn is_in_trouble(state: &InstanceState) -> bool {
     match state {
         InstanceState::Unhealthy { .. } | InstanceState::Backoff { .. } | InstanceState::Failed { .. } => true,
         InstanceState::Stopped { .. }
@@ -50,7 +50,7 @@ pub const fn is_in_trouble(state: &InstanceState) -> bool {
 
 /// Returns the last lines of the engine's error output, where a failure left some.
 #[must_use]
-pub fn last_words(state: &InstanceState) -> &[String] {
+pub(crate) fn last_words(state: &InstanceState) -> &[String] {
     match state {
         InstanceState::Stopped { last_exit: Some(report) }
         | InstanceState::Backoff { failure: Failure::Exited(report), .. }

@@ -18,8 +18,8 @@ const FILE_NAMES: [&str; 3] = ["config.json", "config.yaml", "config.yml"];
 pub struct InstanceCatalog {
     /// The instances, by name.
     pub entries: Vec<CatalogEntry>,
-    /// What is wrong beside the instances: folders that cannot be read or hold no instance, and claims that two
-    /// instances make. Those that concern an instance also stand in its entry.
+    /// What is wrong and stands in no entry: folders that cannot be read or hold no instance, and conflicts between
+    /// instances that cannot be used anyway.
     pub problems: Vec<ConfigError>,
 }
 
@@ -60,15 +60,12 @@ impl InstanceCatalog {
         self.entries.iter().filter_map(|entry| entry.spec.as_ref().ok())
     }
 
-    /// Returns every error once: those of single instances and those beside them.
-    pub fn errors(&self) -> impl Iterator<Item = &ConfigError> {
-        let conflict = |error: &&ConfigError| matches!(error, ConfigError::Conflict { .. });
+    /// Returns every error once, although a conflict stands in the entry of each instance it concerns.
+    #[must_use]
+    pub fn errors(&self) -> Vec<&ConfigError> {
+        let mut seen = BTreeSet::new();
         let of_entries = self.entries.iter().filter_map(|entry| entry.spec.as_ref().err());
-        of_entries.filter(move |error| !conflict(error) || !self.is_listed(error)).chain(&self.problems)
-    }
-
-    fn is_listed(&self, error: &ConfigError) -> bool {
-        self.problems.iter().any(|problem| problem.to_string() == error.to_string())
+        of_entries.chain(&self.problems).filter(|error| seen.insert(error.to_string())).collect()
     }
 
     fn folders(&mut self, instances_dir: &Path) -> Vec<PathBuf> {
@@ -111,14 +108,18 @@ impl InstanceCatalog {
         for (claim, claimants) in claims.into_iter().filter(|(_, claimants)| claimants.len() > 1) {
             let files = claimants.iter().map(|index| self.entries[*index].file.clone()).collect();
             let error = claim.conflict(files, self.entries.iter().any(|entry| claim.is_name(entry)));
+            let mut stands_in_an_entry = false;
             for index in claimants {
                 let entry = &mut self.entries[index];
                 // An instance keeps the name it has; only those that take it as an alias are at fault.
                 if entry.spec.is_ok() && !claim.is_name(entry) {
                     entry.spec = Err(error.clone());
+                    stands_in_an_entry = true;
                 }
             }
-            self.problems.push(error);
+            if !stands_in_an_entry {
+                self.problems.push(error);
+            }
         }
     }
 }

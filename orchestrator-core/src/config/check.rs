@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::{ConfigFault, Position};
+use super::error::{ConfigFault, MOST_FAULTS, Position};
 use super::load::Naming;
 use super::tree::{Node, shorten};
 use super::{ConfigDuration, DaemonConfig};
@@ -127,6 +127,10 @@ impl Rules<'_> {
     // The values may be secrets: no message shows them.
     fn environment(&mut self, variables: &BTreeMap<String, String>) {
         for (name, value) in variables {
+            // Looking for the place of a fault takes as long as the file is.
+            if self.faults.len() >= MOST_FAULTS {
+                break;
+            }
             let shown = shorten(name);
             let keys = ["env", name.as_str()];
             if !is_variable_name(name) {

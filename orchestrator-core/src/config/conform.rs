@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::error::{ConfigFault, Position};
+use super::error::{ConfigFault, MOST_FAULTS, Position};
 use super::shape::{Choice, Kind, Property, Shape};
 use super::tree::{Key, Node, Value, shorten};
 use super::{ConfigDuration, nearest};
@@ -30,6 +30,10 @@ impl Checker<'_> {
     }
 
     fn check(&mut self, node: &mut Node, shape: &Shape, path: &str) {
+        // What lies behind the last fault that is reported need not be looked at.
+        if self.faults.len() >= MOST_FAULTS {
+            return;
+        }
         match (&shape.kind, &mut node.value) {
             (Kind::Section(properties), Value::Map(entries)) => self.check_section(entries, properties, node.at, path),
             (Kind::Map(values), Value::Map(entries)) => {
@@ -89,7 +93,7 @@ impl Checker<'_> {
             if let Some(property) = known(key) {
                 present.insert(property.name.as_str());
                 self.check(value, &property.shape, &join(path, &key.name));
-            } else {
+            } else if self.faults.len() < MOST_FAULTS {
                 let fault = self.unknown_key(key, properties, path);
                 self.report(fault);
             }

@@ -25,6 +25,9 @@ impl fmt::Display for Position {
     }
 }
 
+/// The most faults of one file that are reported.
+pub(super) const MOST_FAULTS: usize = 50;
+
 /// One thing that is wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigFault {
@@ -146,6 +149,7 @@ impl ConfigError {
 
     pub(super) fn invalid(file: &std::path::Path, mut faults: Vec<ConfigFault>) -> Self {
         faults.sort_by_key(|fault| fault.at.unwrap_or(Position { line: 0, column: 0 }));
+        faults.truncate(MOST_FAULTS);
         Self::Invalid { file: file.to_path_buf(), faults }
     }
 }
@@ -154,6 +158,7 @@ fn describe(file: &std::path::Path, faults: &[ConfigFault]) -> String {
     match faults {
         [fault @ ConfigFault { at: Some(_), .. }] => format!("{}:{fault}", file.display()),
         [fault] => format!("{}: {fault}", file.display()),
+        _ if faults.len() == MOST_FAULTS => format!("`{}` has {MOST_FAULTS} faults or more", file.display()),
         _ => format!("`{}` has {} faults", file.display(), faults.len()),
     }
 }

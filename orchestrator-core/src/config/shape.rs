@@ -1,12 +1,9 @@
 //! What the schema of a configuration says about each key: the one source of known keys, types, limits, defaults
 //! and descriptions for messages, templates and reference pages.
 
-mod order;
-
 use std::sync::LazyLock;
 
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::DaemonConfig;
@@ -87,24 +84,22 @@ impl Shape {
     }
 }
 
-fn shape_of<T: JsonSchema + DeserializeOwned>() -> Shape {
+fn shape_of<T: JsonSchema>() -> Shape {
     let root = schemars::schema_for!(T).to_value();
     let definitions = root.get("$defs").and_then(Value::as_object).cloned().unwrap_or_default();
-    let builder = Builder { definitions, fields_at: order::fields_at::<T> };
-    builder.shape(&root, &[])
+    Builder { definitions }.shape(&root)
 }
 
 struct Builder {
     definitions: Map<String, Value>,
-    fields_at: fn(&[&str]) -> Option<&'static [&'static str]>,
 }
 
 impl Builder {
-    fn shape(&self, schema: &Value, path: &[&str]) -> Shape {
+    fn shape(&self, schema: &Value) -> Shape {
         let (target, type_name) = self.resolve(schema);
         let text = |schema: &Value| schema.get("description").and_then(Value::as_str).map(str::to_owned);
         Shape {
-            kind: self.kind(target, type_name.as_deref(), path),
+            kind: self.kind(target, type_name.as_deref()),
             description: text(schema).or_else(|| text(target)).unwrap_or_default(),
             default: schema.get("default").filter(|default| !default.is_null()).cloned(),
             example: schema.get("examples").and_then(|examples| examples.get(0)).cloned(),
@@ -127,7 +122,7 @@ impl Builder {
         }
     }
 
-    fn kind(&self, schema: &Value, type_name: Option<&str>, path: &[&str]) -> Kind {
+    fn kind(&self, schema: &Value, type_name: Option<&str>) -> Kind {
         if type_name == Some("Duration") {
             return Kind::Duration;
         }
@@ -135,8 +130,8 @@ impl Builder {
             return Kind::Choice(choices);
         }
         match type_of(schema) {
-            Some("object") => self.object(schema, path),
-            Some("array") => Kind::List(Box::new(schema.get("items").map_or_else(anything, |items| self.shape(items, path)))),
+            Some("object") => self.object(schema),
+            Some("array") => Kind::List(Box::new(schema.get("items").map_or_else(anything, |items| self.shape(items)))),
             Some("boolean") => Kind::Boolean,
             Some("integer") => integer(schema),
             Some("number") => Kind::Number,
@@ -146,23 +141,19 @@ impl Builder {
         }
     }
 
-    fn object(&self, schema: &Value, path: &[&str]) -> Kind {
+    fn object(&self, schema: &Value) -> Kind {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
             let values = schema.get("additionalProperties").filter(|values| values.is_object());
-            return Kind::Map(Box::new(values.map_or_else(anything, |values| self.shape(values, path))));
+            return Kind::Map(Box::new(values.map_or_else(anything, |values| self.shape(values))));
         };
         let required: Vec<&str> =
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        let mut properties: Vec<Property> = properties
-            .iter()
-            .map(|(name, property)| {
-                let below = [path, &[name.as_str()]].concat();
-                Property { name: name.clone(), required: required.contains(&name.as_str()), shape: self.shape(property, &below) }
-            })
-            .collect();
-        let declared = (self.fields_at)(path).unwrap_or_default();
-        properties.sort_by_key(|property| declared.iter().position(|name| *name == property.name).unwrap_or(usize::MAX));
-        Kind::Section(properties)
+        let property = |(name, property): (&String, &Value)| Property {
+            name: name.clone(),
+            required: required.contains(&name.as_str()),
+            shape: self.shape(property),
+        };
+        Kind::Section(properties.iter().map(property).collect())
     }
 }
 

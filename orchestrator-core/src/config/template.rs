@@ -67,6 +67,15 @@ pub fn daemon_yaml() -> String {
     render("The daemon's configuration: `config.yaml`. It is read when the daemon starts.", &shape::DAEMON, &[])
 }
 
+/// Returns the commented configuration of an instance called `demo`, for the documentation.
+#[must_use]
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "both texts are constants, and a test reads the result")]
+pub fn example_yaml() -> String {
+    let name = InstanceName::try_new("demo").expect("a valid name");
+    let model = ModelReference::try_file("/models/demo.gguf").expect("an absolute path");
+    instance_yaml(&InitOptions { name, model, runtime: RuntimeKind::default(), backend: Backend::default() })
+}
+
 fn render(title: &str, shape: &Shape, values: &[(&str, String)]) -> String {
     let mut writer = Writer { text: String::new(), values };
     writer.comment(0, title);
@@ -242,6 +251,11 @@ mod tests {
             assert_eq!((spec.server, spec.args, spec.ttl), (ServerSpec::default(), Vec::new(), None));
         }
         assert_eq!(parse_daemon_config(&daemon_yaml(), Path::new("config.yaml")).unwrap(), DaemonConfig::default());
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        assert_eq!(parse(&example_yaml()).name.as_str(), "demo");
     }
 
     #[test]

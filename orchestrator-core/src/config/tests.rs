@@ -148,3 +148,14 @@ fn a_missing_daemon_configuration_is_one_without_keys() {
     assert_eq!(load_daemon_config(&home.path().join("config.yaml")).unwrap(), DaemonConfig::default());
     assert!(matches!(load_instance(&home.path().join("config.yaml"), Naming::Free), Err(ConfigError::NotFound { .. })));
 }
+
+#[test]
+fn a_file_full_of_faults_is_answered_with_the_first_of_them() {
+    let keys = (0..5_000).map(|number| format!("key{number}: 1\n")).collect::<Vec<_>>().concat();
+    let variables = (0..5_000).map(|number| format!("  key-{number}: x\n")).collect::<Vec<_>>().concat();
+    for text in [keys, format!("name: a\nmodel: {{ path: /m }}\nenv:\n{variables}")] {
+        let error = parse_instance(&text, Path::new("config.yaml"), Naming::Free).unwrap_err();
+        assert_eq!(error.to_string(), "`config.yaml` has 50 faults or more");
+        assert_eq!(error.faults().len(), 50);
+    }
+}

@@ -113,7 +113,7 @@ impl OrchestratorBuilder {
         let (store, outcome) = opened.map_err(|error| missing("a state store").with_cause(error.to_string()))??;
         let store: Arc<dyn StateStore> = Arc::new(store);
         let (event_log_task, event_log_end) = (TaskTracker::new(), CancellationToken::new());
-        let launcher = self.launcher.unwrap_or_else(|| Arc::new(LocalLauncher::new(self.paths.owner_tag())));
+        let launcher = self.launcher.unwrap_or_else(|| Arc::new(LocalLauncher::of_home(&self.paths)));
         let services = Arc::new(Services {
             runtimes: self.runtimes,
             providers: self.providers,

@@ -57,7 +57,14 @@ impl Fleet {
     /// Returns the problems of everything that cannot be used.
     pub(super) fn problems(&self) -> Vec<Problem> {
         let members = self.read();
-        members.configured.values().filter_map(|spec| spec.as_ref().err()).chain(&members.strays).cloned().collect()
+        let mut problems: Vec<Problem> = Vec::new();
+        for problem in members.configured.values().filter_map(|spec| spec.as_ref().err()).chain(&members.strays) {
+            // A conflict stands beside each of the instances it concerns.
+            if !problems.contains(problem) {
+                problems.push(problem.clone());
+            }
+        }
+        problems
     }
 
     /// Returns the references of all models that instances name.

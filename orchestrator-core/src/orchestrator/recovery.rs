@@ -74,7 +74,11 @@ impl Orchestrator {
     }
 
     async fn adopt(&self, name: &InstanceName, server: RunningServer) -> Result<Option<Adopted>, Problem> {
-        let workload = self.inner.services.launcher.adopt(name, &server.identity).await?;
+        let launcher = &self.inner.services.launcher;
+        let workload = launcher.adopt(name, &server.identity).await?;
+        if workload.is_none() {
+            launcher.end_leftovers(name).await?;
+        }
         Ok(workload.map(|workload| {
             let message = format!("`{name}` still runs as {} on {} and was taken over", server.identity, server.address);
             self.inner.services.events.record(EventDraft::new(EventKind::InstanceAdopted, message).about(name));

@@ -57,7 +57,7 @@ impl Life {
 }
 
 impl LocalWorkload {
-    /// Starts a child. When the caller stops waiting for this, the child is killed.
+    /// Starts a child. When the caller no longer waits for this once the child is there, it is killed.
     pub(crate) async fn start(owner_tag: &Arc<str>, order: &LaunchOrder) -> Result<Self, LaunchError> {
         let (report, started) = oneshot::channel();
         let (owner_tag, order) = (Arc::clone(owner_tag), order.clone());

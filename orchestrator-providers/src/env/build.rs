@@ -197,11 +197,8 @@ impl Inside<'_> {
     fn uv(&self, arguments: Vec<OsString>, limit: std::time::Duration) -> Result<Program, EnvError> {
         let keeps = self.held.try_clone().map_err(|error| self.bench.io("lock", self.folder, error))?;
         let mut program = Program::quick(&self.tools.uv, arguments);
-        program.variables = vec![
-            ("UV_CACHE_DIR", self.paths.uv_cache().into()),
-            ("UV_PYTHON_DOWNLOADS", "never".into()),
-            ("UV_NO_PROGRESS", "1".into()),
-        ];
+        program.variables =
+            vec![("UV_CACHE_DIR", self.paths.uv_cache().into()), ("UV_PYTHON_DOWNLOADS", "never".into()), ("UV_NO_PROGRESS", "1".into())];
         program.directory = self.folder.to_path_buf();
         program.keeps = Some(keeps);
         program.limit = limit;
@@ -218,7 +215,8 @@ impl Inside<'_> {
     async fn install(&self, new: &Path) -> Result<(), EnvError> {
         let lock = new.join("requirements.lock");
         self.write(&lock, self.recipe.lock)?;
-        let mut arguments: Vec<OsString> = ["pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"].map(OsString::from).into();
+        let mut arguments: Vec<OsString> =
+            ["pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"].map(OsString::from).into();
         arguments.extend(["--python".into(), new.join("bin").join("python").into(), "-r".into(), lock.into()]);
         let bench = self.bench;
         let mut tell = |line: &str| {
@@ -234,7 +232,7 @@ impl Inside<'_> {
         if output.succeeded() {
             return Ok(());
         }
-        Err(match classify(output.tail.iter().map(String::as_str)) {
+        Err(match classify(&output.last_lines()) {
             InstallFailure::Network { detail } => self.bench.network(detail),
             InstallFailure::DiskFull => self.bench.disk_full(&self.paths.envs_dir),
             InstallFailure::Other { detail } => self.bench.failed(step, detail),
@@ -305,8 +303,7 @@ fn phase_of(line: &str) -> Option<String> {
     if let Some(what) = line.strip_prefix("Downloading ") {
         return Some(format!("downloading {what}"));
     }
-    let starts = |word: &str| line.starts_with(word);
-    (starts("Prepared ") || starts("Resolved ") && line.contains("package")).then(|| "installing packages".to_owned())
+    line.starts_with("Prepared ").then(|| "installing packages".to_owned())
 }
 
 #[cfg(test)]
@@ -318,7 +315,7 @@ mod tests {
         for (line, phase) in [
             ("Downloading xllamacpp (32.3MiB)", Some("downloading xllamacpp (32.3MiB)")),
             ("Prepared 1 package in 400ms", Some("installing packages")),
-            ("Resolved 1 package in 105ms", Some("installing packages")),
+            ("Resolved 1 package in 105ms", None),
             (" + xllamacpp==1", None),
             ("Using Python 3.11.2 environment at: t1", None),
         ] {

@@ -52,25 +52,27 @@ const NETWORK: [&str; 24] = [
 ];
 
 /// Reads the last lines of an installer that failed.
-pub(super) fn classify<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> InstallFailure {
-    let has = |words: &[&str]| lines.clone().any(|line| words.iter().any(|word| line.contains(word)));
+pub(super) fn classify(lines: &[String]) -> InstallFailure {
+    let has = |words: &[&str]| lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
     if has(&DISK_FULL) {
         return InstallFailure::DiskFull;
     }
-    let detail = detail_of(lines.clone());
+    let detail = detail_of(lines);
     if has(&NETWORK) { InstallFailure::Network { detail } } else { InstallFailure::Other { detail } }
 }
 
-/// Chooses the words to show: the first error and its deepest cause, or else the last line.
-fn detail_of<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> String {
-    let trimmed = lines.map(str::trim).filter(|line| !line.is_empty());
+/// Chooses the words to show: why `pip` had to try again, the first error and its deepest cause, or else the last line.
+fn detail_of(lines: &[String]) -> String {
+    let mut trimmed = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty());
     let error = trimmed.clone().find_map(|line| line.strip_prefix("error: ").or_else(|| line.strip_prefix("ERROR: ")));
     let cause = trimmed.clone().rev().find_map(|line| line.strip_prefix("cause: ").or_else(|| line.strip_prefix("Caused by: ")));
-    let retried = trimmed.clone().find_map(|line| line.split_once("connection broken by ").map(|(_, why)| why));
-    let detail = match (error, cause.or(retried)) {
-        (Some(error), Some(cause)) => format!("{error}: {cause}"),
-        (Some(error), None) => error.to_owned(),
-        (None, _) => trimmed.last().unwrap_or("it said nothing").to_owned(),
+    // Having given up, `pip` says that there is no such package, which is not what happened.
+    let retried = trimmed.clone().find_map(|line| line.split_once("connection broken by ").map(|(_, why)| broken_by(why)));
+    let detail = match (retried, error, cause) {
+        (Some(why), _, _) => format!("the connection was broken: {why}"),
+        (None, Some(error), Some(cause)) => format!("{error}: {cause}"),
+        (None, Some(error), None) => error.to_owned(),
+        (None, None, _) => trimmed.next_back().unwrap_or("it said nothing").to_owned(),
     };
     let mut short: String = detail.chars().take(LONGEST_DETAIL).collect();
     if detail.chars().nth(LONGEST_DETAIL).is_some() {
@@ -79,12 +81,19 @@ fn detail_of<'a>(lines: impl DoubleEndedIterator<Item = &'a str> + Clone) -> Str
     short
 }
 
+/// Takes the words out of the exception that `pip` shows: `'NewConnectionError('<… object at 0x7f>: the words')': /simple/uv/`.
+fn broken_by(why: &str) -> &str {
+    let inner = why.rsplit_once(">: ").map_or(why, |(_, inner)| inner);
+    inner.split("')").next().unwrap_or(inner).trim_matches('\'')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(text: &str, expected: &InstallFailure) {
-        assert_eq!(classify(text.lines()), *expected, "{text}");
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        assert_eq!(classify(&lines), *expected, "{text}");
     }
 
     #[test]
@@ -98,7 +107,9 @@ mod tests {
         ] {
             let last = cause.rsplit("cause: ").next().unwrap_or_default();
             check(
-                &format!("Using Python 3.11.2\nerror: Request failed after 3 retries in 9.2s\n  cause: Failed to fetch: http://i/\n  {cause}"),
+                &format!(
+                    "Using Python 3.11.2\nerror: Request failed after 3 retries in 9.2s\n  cause: Failed to fetch: http://i/\n  {cause}"
+                ),
                 &InstallFailure::Network { detail: format!("Request failed after 3 retries in 9.2s: {last}") },
             );
         }
@@ -107,13 +118,12 @@ mod tests {
     #[test]
     fn pip_without_a_network_is_told_apart() {
         check(
-            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError': Failed to establish a new connection\n\
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<pip._vendor.urllib3.connection.HTTPConnection \
+             object at 0x7f701f337f50>: Failed to establish a new connection: [Errno 111] Connection refused')': /simple/uv/\n\
              ERROR: Could not find a version that satisfies the requirement uv==0.13.8 (from versions: none)\n\
              ERROR: No matching distribution found for uv==0.13.8",
             &InstallFailure::Network {
-                detail: "Could not find a version that satisfies the requirement uv==0.13.8 (from versions: none): \
-                         'NewConnectionError': Failed to establish a new connection"
-                    .to_owned(),
+                detail: "the connection was broken: Failed to establish a new connection: [Errno 111] Connection refused".to_owned(),
             },
         );
     }
@@ -131,7 +141,9 @@ mod tests {
     fn anything_else_keeps_the_installers_words() {
         check(
             "Using Python 3.11.2\nerror: No solution found when resolving dependencies\n  cause: Because there is no version of x==1.",
-            &InstallFailure::Other { detail: "No solution found when resolving dependencies: Because there is no version of x==1.".to_owned() },
+            &InstallFailure::Other {
+                detail: "No solution found when resolving dependencies: Because there is no version of x==1.".to_owned(),
+            },
         );
         check("", &InstallFailure::Other { detail: "it said nothing".to_owned() });
         check("Segmentation fault", &InstallFailure::Other { detail: "Segmentation fault".to_owned() });

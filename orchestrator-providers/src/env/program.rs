@@ -84,8 +84,7 @@ pub(super) struct ProgramOutput {
     pub(super) status: Option<ExitStatus>,
     /// The first lines of its standard output.
     pub(super) stdout: Vec<String>,
-    /// The last lines of both outputs.
-    pub(super) tail: VecDeque<String>,
+    tail: VecDeque<String>,
 }
 
 impl ProgramOutput {
@@ -99,6 +98,11 @@ impl ProgramOutput {
         let last = self.tail.iter().rev().find(|line| !line.trim().is_empty());
         let ended = || self.status.map_or_else(|| "it was killed".to_owned(), |status| status.to_string());
         last.map_or_else(ended, |line| line.trim().to_owned())
+    }
+
+    /// Returns the last lines of both outputs.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        self.tail.iter().cloned().collect()
     }
 
     fn take(&mut self, line: String, from_stdout: bool) {
@@ -121,7 +125,7 @@ pub(super) async fn run(program: Program, cancel: &CancellationToken, on_line: &
     let mut running = Running::start(program).await?;
     let (mut stdout, mut stderr) = (running.child.stdout.take(), running.child.stderr.take());
     let (mut stdout_lines, mut stderr_lines) = (Lines::default(), Lines::default());
-    let (mut stdout_bytes, mut stderr_bytes) = ([0; 8192], [0; 8192]);
+    let (mut stdout_bytes, mut stderr_bytes) = (vec![0; 8192], vec![0; 8192]);
     let mut output = ProgramOutput::default();
     let mut drained = deadline;
 

@@ -54,9 +54,10 @@ pub(super) async fn find(bench: &Bench<'_>, settings: &ProviderSettings, minimum
             }
         }
     }
-    Err(missing(match refused.is_empty() {
-        true => "none was found on the search path".to_owned(),
-        false => format!("none of at least {minimum} was found on the search path ({})", refused.join(", ")),
+    Err(missing(if refused.is_empty() {
+        "none was found on the search path".to_owned()
+    } else {
+        format!("none of at least {minimum} was found on the search path ({})", refused.join(", "))
     }))
 }
 

@@ -75,11 +75,8 @@ impl std::fmt::Display for PythonVersion {
 }
 
 /// The recipe, lock and script of each environment we know how to build.
-const RECIPES: [(&str, &str, &str); 1] = [(
-    include_str!("recipes/llama-cpp-cpu.yaml"),
-    include_str!("recipes/llama-cpp-cpu.lock"),
-    include_str!("recipes/llama_cpp_server.py"),
-)];
+const RECIPES: [(&str, &str, &str); 1] =
+    [(include_str!("recipes/llama-cpp-cpu.yaml"), include_str!("recipes/llama-cpp-cpu.lock"), include_str!("recipes/llama_cpp_server.py"))];
 
 /// Returns every recipe, in the order of their keys. A file that cannot be read is left out: a test reads them all.
 pub(super) fn all() -> Vec<Recipe> {

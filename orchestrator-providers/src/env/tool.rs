@@ -28,7 +28,12 @@ const HINT: &str = "install `uv` (https://docs.astral.sh/uv), for example with `
     `apt install python3-pip python3-venv`";
 
 /// Finds `uv`: the configured one, the search path, our own folder; or else brings it in.
-pub(super) async fn find_uv(bench: &Bench<'_>, settings: &ProviderSettings, paths: &EnvPaths, python: &Python) -> Result<PathBuf, EnvError> {
+pub(super) async fn find_uv(
+    bench: &Bench<'_>,
+    settings: &ProviderSettings,
+    paths: &EnvPaths,
+    python: &Python,
+) -> Result<PathBuf, EnvError> {
     bench.phase("looking for uv");
     if let Some(configured) = &settings.uv {
         let refused = |reason| missing(format!("`{}` {reason}", configured.display()));
@@ -108,7 +113,7 @@ async fn install(bench: &Bench<'_>, python: &Python, folder: &Path) -> Result<Pa
     program.limit = clock::INSTALL;
     let output = bench.run("bringing in uv", program, &mut |_| {}).await?;
     if !output.succeeded() {
-        return Err(match classify(output.tail.iter().map(String::as_str)) {
+        return Err(match classify(&output.last_lines()) {
             InstallFailure::DiskFull => bench.disk_full(folder),
             InstallFailure::Network { detail } => bench.network(detail),
             InstallFailure::Other { detail } => missing(format!("it was not found, and `pip` could not bring it in: {detail}")),
@@ -140,7 +145,7 @@ async fn find_pip(bench: &Bench<'_>, python: &Python, folder: &Path) -> Result<P
     if made.succeeded() && has_pip(inner.clone()).await? {
         return Ok(inner);
     }
-    if let InstallFailure::DiskFull = classify(made.tail.iter().map(String::as_str)) {
+    if let InstallFailure::DiskFull = classify(&made.last_lines()) {
         return Err(bench.disk_full(folder));
     }
     let python = python.path.display();

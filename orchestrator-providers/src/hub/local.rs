@@ -46,7 +46,7 @@ impl Provider for LocalModels {
         let Some(path) = reference.as_file() else { return Err(other_provider(reference)) };
         let (reference, path) = (reference.clone(), path.to_path_buf());
         let failed = (reference.clone(), path.clone());
-        let read = tokio::task::spawn_blocking(move || look_at(reference, path)).await;
+        let read = tokio::task::spawn_blocking(move || look_at(reference, &path)).await;
         read.unwrap_or_else(|error| Err(ProviderError::Unreadable { reference: failed.0, source: io::Error::other(error) }))
     }
 
@@ -65,16 +65,16 @@ fn other_provider(reference: &ModelReference) -> ProviderError {
 }
 
 /// Reads the header of a model file.
-fn look_at(reference: ModelReference, path: PathBuf) -> Result<InstalledModel, ProviderError> {
-    let header = GgufHeader::read(&path).map_err(|error| refuse(&reference, &path, error))?;
-    let invalid = |reason: String, hint: &str| ProviderError::Invalid { path: path.clone(), reason, hint: Some(hint.to_owned()) };
+fn look_at(reference: ModelReference, path: &Path) -> Result<InstalledModel, ProviderError> {
+    let header = GgufHeader::read(path).map_err(|error| refuse(&reference, path, error))?;
+    let invalid = |reason: String, hint: &str| ProviderError::Invalid { path: path.to_path_buf(), reason, hint: Some(hint.to_owned()) };
     let mut size_bytes = header.file_bytes;
     if let Some(split) = header.split().filter(|split| split.count > 1) {
         if split.number != 0 {
             let reason = format!("it is part {} of {} of a model", split.number + 1, split.count);
             return Err(invalid(reason, "name the first part; the others are found beside it"));
         }
-        size_bytes = size_of_parts(&path, split.count).map_err(|missing| {
+        size_bytes = size_of_parts(path, split.count).map_err(|missing| {
             invalid(format!("the part `{missing}` of the model is missing"), "fetch all parts of the model into one folder")
         })?;
     }
@@ -82,7 +82,7 @@ fn look_at(reference: ModelReference, path: PathBuf) -> Result<InstalledModel, P
         return Err(invalid("its header names no architecture".to_owned(), "it may be an adapter or a vocabulary; name a whole model"));
     };
     Ok(InstalledModel {
-        path: path.clone(),
+        path: path.to_path_buf(),
         format: ModelFormat::Gguf,
         name: header.name().map(str::to_owned),
         architecture: architecture.to_owned(),
@@ -151,7 +151,8 @@ fn nearest(path: &Path) -> Vec<String> {
     let wanted = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let Some(folder) = path.parent() else { return Vec::new() };
     let likeness = |file: &PathBuf| strsim::jaro_winkler(&wanted, &file.file_name().unwrap_or_default().to_string_lossy().to_lowercase());
-    let mut near: Vec<_> = model_files(folder).into_iter().map(|file| (likeness(&file), file)).filter(|(likeness, _)| *likeness > NEAR).collect();
+    let mut near: Vec<_> =
+        model_files(folder).into_iter().map(|file| (likeness(&file), file)).filter(|(likeness, _)| *likeness > NEAR).collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     near.into_iter().take(MOST_NAMES).map(|(_, file)| format!("`{}`", file.display())).collect()
 }
@@ -162,7 +163,7 @@ fn list(folder: &Path) -> Vec<InstalledModel> {
     let mut waiting = vec![(folder.to_path_buf(), 0)];
     while let Some((next, depth)) = waiting.pop() {
         for file in model_files(&next) {
-            let looked = ModelReference::try_file(&file).ok().map(|reference| look_at(reference, file.clone()));
+            let looked = ModelReference::try_file(&file).ok().map(|reference| look_at(reference, &file));
             match looked {
                 Some(Ok(model)) => found.push(model),
                 Some(Err(error)) => tracing::debug!(file = %file.display(), %error, "a file in the store is no model"),

@@ -52,8 +52,13 @@ impl Home {
     }
 
     pub(crate) fn environments(&self) -> UvEnvironments {
-        let settings = ProviderSettings { search_path: vec![self.bin.clone()], python: None, uv: None };
-        UvEnvironments::new(self.paths(), settings)
+        Self::environments_in(self.path())
+    }
+
+    /// The registry of a home that this process did not make.
+    pub(crate) fn environments_in(home: &Path) -> UvEnvironments {
+        let settings = ProviderSettings { search_path: vec![home.join("bin")], python: None, uv: None };
+        UvEnvironments::new(EnvPaths::from(&Paths::in_home(home)), settings)
     }
 
     /// Puts a shell script on the search path.

@@ -12,8 +12,9 @@ use orchestrator_core::instance::{ExitCause, InstanceSpec};
 use orchestrator_core::launcher::LaunchPlan;
 use orchestrator_core::model::demo::{DemoModel, write_demo_model};
 use orchestrator_core::model::{InstalledModel, ModelReference};
+use orchestrator_core::orchestrator::ShutdownMode;
 use orchestrator_core::runtime::{Engine, PlanRequest};
-use orchestrator_core::{Paths, Provider, Runtime};
+use orchestrator_core::{ErrorCode, InstanceName, Paths, Provider, Runtime};
 use orchestrator_providers::{EnvPaths, LlamaCpp, LocalModels, ProviderSettings, UvEnvironments};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -202,7 +203,9 @@ async fn a_model_the_engine_refuses_is_explained() {
     assert_eq!(status, Some(1));
     assert_eq!(cause, Some(ExitCause::UnknownArchitecture { detail: "unknown model architecture: 'zzzzz'".to_owned() }));
 
-    for (content, words) in [(b"not a model".to_vec(), "invalid magic"), (bytes[..bytes.len() / 2].to_vec(), "file bounds"), (Vec::new(), "magic")] {
+    for (content, words) in
+        [(b"not a model".to_vec(), "invalid magic"), (bytes[..bytes.len() / 2].to_vec(), "file bounds"), (Vec::new(), "magic")]
+    {
         std::fs::write(&good, content).unwrap();
         let (status, cause) = explained(start(&plan));
         assert_eq!(status, Some(1));
@@ -223,4 +226,32 @@ async fn a_context_that_no_memory_holds_is_explained() {
     plan.arguments = limited.chain([plan.program.to_str().unwrap().to_owned()]).chain(plan.arguments).collect();
     plan.program = PathBuf::from("/bin/sh");
     assert_eq!(explained(start(&plan)), (Some(1), Some(ExitCause::OutOfMemory)));
+}
+
+#[tokio::test]
+async fn the_default_wiring_brings_an_instance_up_and_down() {
+    let built = built().await;
+    let folder = tempfile::tempdir().unwrap();
+    // A home of its own, with the environments of the shared one.
+    std::os::unix::fs::symlink(Paths::in_home(&built.home).envs_dir(), folder.path().join("envs")).unwrap();
+    let paths = Paths::in_home(folder.path());
+    let name = InstanceName::try_new("demo").unwrap();
+    std::fs::create_dir_all(paths.instance_dir(&name)).unwrap();
+    let config = serde_json::json!({
+        "name": "demo", "env_key": "llama-cpp-cpu", "model": { "ref": format!("file:{}", demo(folder.path()).display()), "context_size": 512 }
+    });
+    std::fs::write(paths.instance_dir(&name).join("config.json"), config.to_string()).unwrap();
+
+    let orchestrator = orchestrator_providers::builder(paths, &settings()).open().await.unwrap();
+    orchestrator.up(&name).await.unwrap();
+    orchestrator.wait_ready(&name).await.unwrap();
+    let lease = orchestrator.admit("demo").await.unwrap();
+    assert!(ask(lease.address(), "GET /health HTTP/1.1").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(orchestrator.environments().await.unwrap()[0].installed.is_some());
+    assert!(orchestrator.hardware().await.memory_total_bytes > 0);
+    let in_use = orchestrator.remove_environment(&key()).await.unwrap_err();
+    assert_eq!(in_use.code, ErrorCode::EnvInUse);
+    drop(lease);
+    orchestrator.down(&name).await.unwrap();
+    assert!(orchestrator.shutdown(ShutdownMode::StopAll).await.is_empty());
 }

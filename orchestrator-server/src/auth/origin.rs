@@ -15,11 +15,10 @@ fn split(text: &str) -> Option<(&str, Option<u16>)> {
     let rest = text.get(host_length..)?;
     match rest.strip_prefix(':') {
         None if rest.is_empty() => Some((&text[..host_length], None)),
-        None => None,
         Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
             Some((&text[..host_length], Some(digits.parse().ok()?)))
         }
-        Some(_) => None,
+        None | Some(_) => None,
     }
 }
 

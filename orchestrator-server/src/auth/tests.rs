@@ -1,5 +1,5 @@
 //! Every kind of forged, rebound and careless request, and the honest ones beside them.
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 use std::net::SocketAddr;
 

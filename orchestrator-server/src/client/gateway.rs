@@ -93,10 +93,10 @@ fn chunk(target: &str, data: &str) -> Result<Value, ClientError> {
         status: None,
         detail: format!("a chunk cannot be read: {source}"),
     })?;
-    if value.get("error").is_some() {
-        if let Some(problem) = error::openai_problem(StatusCode::BAD_GATEWAY, data.as_bytes()) {
-            return Err(ClientError::Problem(problem));
-        }
+    if value.get("error").is_some()
+        && let Some(problem) = error::openai_problem(StatusCode::BAD_GATEWAY, data.as_bytes())
+    {
+        return Err(ClientError::Problem(problem));
     }
     Ok(value)
 }

@@ -18,8 +18,6 @@ use tokio_util::task::TaskTracker;
 use super::service::{Door, Service};
 use crate::auth::Guard;
 
-/// How long a client may take to send the head of a request, and be idle between two.
-const HEAD: Duration = Duration::from_secs(10);
 /// What a connection may buffer of what comes in: also the longest head that is taken.
 const LARGEST_BUFFER: usize = 64 * 1024;
 /// How long is waited when the system has no descriptors left.
@@ -32,6 +30,7 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncon
 pub(super) struct Acceptor {
     service: Arc<Service>,
     room: Arc<Semaphore>,
+    head_timeout: Duration,
 }
 
 /// When a connection ends before its client wants it to.
@@ -41,11 +40,13 @@ struct Endings {
     soon: CancellationToken,
     /// At once.
     now: CancellationToken,
+    /// When it does not send the head of a request for so long.
+    head_timeout: Duration,
 }
 
 impl Acceptor {
-    pub(super) fn new(service: Arc<Service>, most_connections: usize) -> Self {
-        Self { service, room: Arc::new(Semaphore::new(most_connections.min(Semaphore::MAX_PERMITS))) }
+    pub(super) fn new(service: Arc<Service>, most_connections: usize, head_timeout: Duration) -> Self {
+        Self { service, room: Arc::new(Semaphore::new(most_connections.min(Semaphore::MAX_PERMITS))), head_timeout }
     }
 
     /// Serves TCP until `ending`; its connections until `closing`.
@@ -73,7 +74,7 @@ impl Acceptor {
                 tracing::debug!(%error, "could not set TCP_NODELAY");
             }
             let door = Door::Tcp(guard.clone(), local);
-            let endings = Endings { soon: ending.clone(), now: closing.clone() };
+            let endings = Endings { soon: ending.clone(), now: closing.clone(), head_timeout: self.head_timeout };
             let connection = serve(stream, self.service.clone(), door, endings);
             tasks.spawn(async move {
                 connection.await;
@@ -96,7 +97,7 @@ impl Acceptor {
                 () = ending.cancelled() => return,
             };
             let Some((stream, _)) = settle(accepted).await else { continue };
-            let endings = Endings { soon: ending.clone(), now: closing.clone() };
+            let endings = Endings { soon: ending.clone(), now: closing.clone(), head_timeout: self.head_timeout };
             tasks.spawn(serve(stream, self.service.clone(), Door::Unix, endings));
         }
     }
@@ -132,7 +133,7 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(endings.head_timeout)
         .max_buf_size(LARGEST_BUFFER)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);

@@ -38,13 +38,13 @@ pub(super) fn tcp(config: &GatewayConfig) -> Result<TcpListener, DaemonError> {
     let address = SocketAddr::new(config.host, config.port.unwrap_or(GatewayConfig::PREFERRED_PORT));
     match listen(address) {
         Ok(listener) => Ok(listener),
-        Err(source) if source.kind() == ErrorKind::AddrInUse => match config.port {
-            Some(_) => Err(DaemonError::PortTaken { address, holder: ports::holder_of(address).map(|holder| holder.to_string()) }),
-            None => {
-                let any = SocketAddr::new(config.host, 0);
-                listen(any).map_err(|source| DaemonError::Listen { address: any, source })
-            }
-        },
+        Err(source) if source.kind() == ErrorKind::AddrInUse && config.port.is_none() => {
+            let any = SocketAddr::new(config.host, 0);
+            listen(any).map_err(|source| DaemonError::Listen { address: any, source })
+        }
+        Err(source) if source.kind() == ErrorKind::AddrInUse => {
+            Err(DaemonError::PortTaken { address, holder: ports::holder_of(address).map(|holder| holder.to_string()) })
+        }
         Err(source) => Err(DaemonError::Listen { address, source }),
     }
 }

@@ -59,8 +59,8 @@ impl Service {
     /// Answers one request.
     pub(super) async fn answer(&self, request: Request<Incoming>, door: &Door) -> Response<Body> {
         let id = self.ids.of(&request);
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let span = tracing::debug_span!("request", id = id.to_str().unwrap_or_default(), %method, path);
+        let text = id.to_str().unwrap_or_default();
+        let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.uri().path());
         let started = Instant::now();
         let work = self.admitted(request, door);
         let mut response = if span.is_disabled() { work.await } else { work.instrument(span.clone()).await };

@@ -53,14 +53,12 @@ pub(super) fn models(served: &[ServedModel], created: i64) -> Result<Response<Bo
 
 /// Answers `GET /v1/models/{id}`.
 pub(super) fn model(served: &[ServedModel], created: i64, id: &str) -> Result<Response<Body>, Problem> {
-    match entries(served, created).find(|entry| entry.id == id) {
-        Some(entry) => json(&entry),
-        None => {
-            let id: String = id.chars().take(200).flat_map(char::escape_debug).collect();
-            let problem = Problem::new(ErrorCode::ModelUnknown, format!("no instance or alias is named `{id}`"));
-            Err(problem.with_hint("`GET /v1/models` lists the names"))
-        }
+    if let Some(entry) = entries(served, created).find(|entry| entry.id == id) {
+        return json(&entry);
     }
+    let id: String = id.chars().take(200).flat_map(char::escape_debug).collect();
+    let problem = Problem::new(ErrorCode::ModelUnknown, format!("no instance or alias is named `{id}`"));
+    Err(problem.with_hint("`GET /v1/models` lists the names"))
 }
 
 fn json(value: &impl Serialize) -> Result<Response<Body>, Problem> {

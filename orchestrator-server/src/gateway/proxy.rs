@@ -8,15 +8,16 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use orchestrator_core::error::{Coded, causes_of};
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
+use tokio::time::Instant;
 
 use super::pool::{Pool, Upstream, UpstreamBody};
-use super::relay::{LAST_WORDS, Relay, RelayOrder};
+use super::relay::{Gone, LAST_WORDS, Relay, RelayOrder};
 use super::{Admission, InstanceLease, headers, routing};
 
 /// Tells the client which instance answered.
@@ -26,6 +27,8 @@ const INSTANCE_HEADER: HeaderName = HeaderName::from_static("x-orchestrator-inst
 const LARGEST_WHOLE: u64 = 1024 * 1024;
 /// How long the end of an engine is waited for after its connection failed, before the request is repeated.
 const SEEING_THE_END: Duration = Duration::from_millis(500);
+/// How long an engine may take to be started again before a request that it failed is given up.
+const COMING_BACK: Duration = Duration::from_secs(10);
 /// What a client is told when an engine is away and nobody knows for how long.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
@@ -137,7 +140,7 @@ impl Proxy {
         let original = forward.body.clone();
         let mut is_repeat = false;
         loop {
-            let lease = admission.admit(model).await?;
+            let lease = if is_repeat { readmit(admission, model).await? } else { admission.admit(model).await? };
             let changes = &lease.spec().request;
             forward.body = if changes.is_empty() { original.clone() } else { routing::rewrite(&original, changes)? };
             let error = match self.attempt(&lease, &forward).await {
@@ -219,7 +222,7 @@ impl Proxy {
         let body = if is_whole {
             Body::from(self.whole(&lease, upstream, silence).await?)
         } else {
-            let gone = Box::pin(async move { lease.gone().await });
+            let gone: Gone = std::iter::once(Box::pin(async move { lease.gone().await }) as _).collect();
             Body::new(Relay::new(RelayOrder { instance, address, is_event_stream, silence, gone }, Arc::clone(&self.pool), upstream))
         };
         Ok(Response::from_parts(head, body))
@@ -237,6 +240,21 @@ impl Proxy {
             }
             Ok(Err(source)) => Err(ForwardError::Broken { instance: instance(), source }),
             Err(_) => Err(ForwardError::TimedOut { instance: instance(), after: limit }),
+        }
+    }
+}
+
+/// Waits for a place in an instance that has just failed, and gives it a while to be started again.
+async fn readmit<A: Admission>(admission: &A, model: &str) -> Result<A::Lease, Problem> {
+    let deadline = Instant::now() + COMING_BACK;
+    loop {
+        let problem = match admission.admit(model).await {
+            Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() => problem,
+            outcome => return outcome,
+        };
+        match problem.retry_after_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds)) {
+            Some(next) if next <= deadline => tokio::time::sleep_until(next).await,
+            _ => return Err(problem),
         }
     }
 }

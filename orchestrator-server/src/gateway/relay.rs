@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http_body::{Body, Frame, SizeHint};
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use tokio::time::{Instant, Sleep};
@@ -31,8 +33,12 @@ pub(super) struct RelayOrder {
     /// How long the engine may be silent.
     pub(super) silence: Duration,
     /// Resolves when the engine has ended; holds the place in it.
-    pub(super) gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub(super) gone: Gone,
 }
+
+/// A future that resolves when an engine has ended. In a set of its own it is looked at only when it was woken, and
+/// not, with its locks, for each frame.
+pub(super) type Gone = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// An engine's answer on its way to the client. Dropping it drops the request to the engine.
 pub(super) struct Relay {
@@ -59,13 +65,13 @@ impl Relay {
             self.pool.put(self.order.address, upstream.into_connection());
         }
         // The place in the engine is free now, and not when the client has read the last byte.
-        self.order.gone = Box::pin(std::future::pending());
+        self.order.gone.clear();
     }
 
     /// Ends the answer although the engine had not: with an error event, or by closing the client's connection.
     fn break_off(&mut self, code: ErrorCode, cause: String) -> Option<Result<Frame<Bytes>, Problem>> {
         self.upstream = None;
-        self.order.gone = Box::pin(std::future::pending());
+        self.order.gone.clear();
         let instance = &self.order.instance;
         tracing::warn!(%instance, %cause, "an answer broke off");
         if self.order.is_event_stream && self.tail.is_done {
@@ -78,7 +84,7 @@ impl Relay {
 
     /// Looks whether the engine ended or fell silent; there was nothing to read just now.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<(ErrorCode, String)> {
-        if !self.is_gone && self.order.gone.as_mut().poll(cx).is_ready() {
+        if let Poll::Ready(Some(())) = self.order.gone.poll_next_unpin(cx) {
             self.is_gone = true;
             self.last_frame = Instant::now();
             self.deadline.as_mut().reset(self.last_frame + LAST_WORDS);
@@ -112,10 +118,8 @@ impl Body for Relay {
             Poll::Ready(Some(Ok(frame))) => {
                 let is_end = upstream.is_end_stream();
                 this.last_frame = Instant::now();
-                if let Some(data) = frame.data_ref() {
-                    if this.order.is_event_stream {
-                        this.tail.saw(data);
-                    }
+                if let (true, Some(data)) = (this.order.is_event_stream, frame.data_ref()) {
+                    this.tail.saw(data);
                 }
                 if is_end {
                     this.finish();

@@ -3,12 +3,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use orchestrator_core::error::Coded;
 use orchestrator_core::instance::spec::RequestSpec;
 use orchestrator_core::{ErrorCode, Problem};
-use serde::Deserialize;
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -55,10 +57,66 @@ impl Coded for BodyError {
 }
 
 /// The one field that is looked for; all others are skipped as they are read. A second one is refused.
-#[derive(Deserialize)]
 struct Head<'a> {
-    #[serde(borrow, default)]
-    model: Option<Cow<'a, str>>,
+    model: Option<Text<'a>>,
+}
+
+impl<'de> Deserialize<'de> for Head<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand: a derived one would take an array of its fields too.
+        deserializer.deserialize_map(HeadVisitor)
+    }
+}
+
+struct HeadVisitor;
+
+impl<'de> Visitor<'de> for HeadVisitor {
+    type Value = Head<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a `model`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Head<'de>, A::Error> {
+        let mut model = None;
+        while let Some(name) = fields.next_key::<Text<'de>>()? {
+            if name.0 != "model" {
+                fields.next_value::<IgnoredAny>()?;
+            } else if model.is_some() {
+                return Err(de::Error::duplicate_field("model"));
+            } else {
+                model = Some(fields.next_value::<Option<Text<'de>>>()?);
+            }
+        }
+        Ok(Head { model: model.flatten() })
+    }
+}
+
+/// A text that is borrowed from the body wherever it holds no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
 }
 
 /// Finds the name of the model in a request's body.
@@ -66,18 +124,16 @@ pub(super) fn model_of(body: &[u8]) -> Result<Cow<'_, str>, BodyError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(BodyError::Empty);
     }
-    let head: Head<'_> = serde_json::from_slice(body).map_err(|error| describe(body, &error))?;
-    head.model.filter(|model| !model.is_empty()).ok_or(BodyError::NoModel)
+    let head: Head<'_> = serde_json::from_slice(body).map_err(|error| describe(&error))?;
+    head.model.map(|text| text.0).filter(|model| !model.is_empty()).ok_or(BodyError::NoModel)
 }
 
-fn describe(body: &[u8], error: &serde_json::Error) -> BodyError {
+fn describe(error: &serde_json::Error) -> BodyError {
     // serde puts the position at the end of its text; we say it in front. Control bytes never reach a reader.
     let text = error.to_string();
     let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail).escape_debug().to_string();
-    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     match error.classify() {
         Category::Data => BodyError::Shape { detail },
-        _ if is_array => BodyError::Shape { detail: "it is an array and not an object".to_owned() },
         Category::Syntax | Category::Eof | Category::Io => BodyError::NotJson { line: error.line(), column: error.column(), detail },
     }
 }
@@ -86,7 +142,7 @@ fn describe(body: &[u8], error: &serde_json::Error) -> BodyError {
 pub(super) fn rewrite(body: &Bytes, changes: &RequestSpec) -> Result<Bytes, Problem> {
     let mut fields: BTreeMap<Cow<'_, str>, Cow<'_, RawValue>> = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(body)
         .map(|fields| fields.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect())
-        .map_err(|error| describe(body, &error))?;
+        .map_err(|error| describe(&error))?;
     for name in &changes.strip {
         fields.remove(name.as_str());
     }

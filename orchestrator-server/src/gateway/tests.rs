@@ -1,5 +1,5 @@
 //! The gateway over real connections: a client, the gateway, and engines that answer, lie, stall and die.
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod faults;
 mod passing;

@@ -45,12 +45,13 @@ async fn remembered(control: &Control, id: OperationId) -> Result<Operation, Ref
         .ok_or_else(|| Refused(Problem::new(ErrorCode::RouteUnknown, format!("there is no operation `{id}`"))))
 }
 
-/// Passes changes on up to the one that is the last.
-fn until_final(changes: impl Stream<Item = Operation> + Send) -> impl Stream<Item = Operation> + Send {
-    changes.scan(false, |is_over, operation| {
-        let item = (!*is_over).then_some(operation);
-        *is_over = item.as_ref().is_none_or(|operation| operation.status.is_final());
-        std::future::ready(item)
+/// Passes changes on up to the one that is the last, and ends there although the sender stays.
+fn until_final(changes: impl Stream<Item = Operation> + Send + Unpin) -> impl Stream<Item = Operation> + Send {
+    stream::unfold(Some(changes), |changes| async move {
+        let mut changes = changes?;
+        let operation = changes.next().await?;
+        let rest = (!operation.status.is_final()).then_some(changes);
+        Some((operation, rest))
     })
 }
 

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Checks everything in the home, and tells what stands out. That alone is no failure.
-pub fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) fn run(context: &Context) -> Result<(), CommandError> {
     let paths = context.paths()?;
     let (mut report, catalog) = ConfigReport::of_home(paths);
     // What cannot be used at all stands in the report already.

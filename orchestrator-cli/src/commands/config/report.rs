@@ -15,44 +15,44 @@ use crate::output::table::{self, Cell, Column};
 
 /// Everything that was checked, and what was found.
 #[derive(Debug, Default, Serialize)]
-pub struct ConfigReport {
+pub(crate) struct ConfigReport {
     /// Whether everything can be used.
-    pub valid: bool,
+    pub(crate) valid: bool,
     /// The files, in the order they were read.
-    pub checked: Vec<CheckedFile>,
+    pub(crate) checked: Vec<CheckedFile>,
     /// What cannot be used, and why.
-    pub problems: Vec<FileProblem>,
+    pub(crate) problems: Vec<FileProblem>,
     /// What can be used and is probably not meant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub findings: Option<Vec<LintFinding>>,
+    pub(crate) findings: Option<Vec<LintFinding>>,
 }
 
 /// A file that was read.
 #[derive(Debug, Serialize)]
-pub struct CheckedFile {
+pub(crate) struct CheckedFile {
     /// The file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The instance it is for; none for the daemon's own.
-    pub instance: Option<InstanceName>,
+    pub(crate) instance: Option<InstanceName>,
     /// Whether it can be used.
-    pub valid: bool,
+    pub(crate) valid: bool,
 }
 
 /// Why something cannot be used.
 #[derive(Debug, Serialize)]
-pub struct FileProblem {
+pub(crate) struct FileProblem {
     /// The files and folders it is about.
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// Each fault with its place.
-    pub faults: Vec<ConfigFault>,
+    pub(crate) faults: Vec<ConfigFault>,
     /// The same as every other error is told.
-    pub problem: Problem,
+    pub(crate) problem: Problem,
 }
 
 impl ConfigReport {
     /// Checks the configurations of a home; returns the catalog too.
     #[must_use]
-    pub fn of_home(paths: &Paths) -> (Self, InstanceCatalog) {
+    pub(crate) fn of_home(paths: &Paths) -> (Self, InstanceCatalog) {
         let mut report = Self::default();
         let file = paths.config_file();
         let daemon = load_daemon_config(&file);
@@ -61,11 +61,7 @@ impl ConfigReport {
         }
         let catalog = InstanceCatalog::scan(&paths.instances_dir());
         for entry in &catalog.entries {
-            report.checked.push(CheckedFile {
-                file: entry.file.clone(),
-                instance: Some(entry.name.clone()),
-                valid: entry.spec.is_ok(),
-            });
+            report.checked.push(CheckedFile { file: entry.file.clone(), instance: Some(entry.name.clone()), valid: entry.spec.is_ok() });
         }
         report.problems = daemon.err().iter().chain(catalog.errors()).map(FileProblem::new).collect();
         report.valid = report.problems.is_empty();
@@ -73,7 +69,7 @@ impl ConfigReport {
     }
 
     /// Shows the report; what cannot be used makes the command fail.
-    pub fn show(self, context: &Context) -> Result<(), CommandError> {
+    pub(crate) fn show(self, context: &Context) -> Result<(), CommandError> {
         let first = self.problems.first().map(|found| found.problem.code);
         if context.output.is_json() {
             context.output.json(&self)?;
@@ -95,7 +91,7 @@ impl ConfigReport {
 impl FileProblem {
     /// Tells what an error is about.
     #[must_use]
-    pub fn new(error: &ConfigError) -> Self {
+    pub(crate) fn new(error: &ConfigError) -> Self {
         Self { files: error.files(), faults: error.faults().to_vec(), problem: Problem::from_error(error) }
     }
 }

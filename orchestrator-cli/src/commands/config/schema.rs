@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Prints the schema. It is JSON with and without `--json`.
-pub fn run(context: &Context, arguments: &SchemaArguments) -> Result<(), CommandError> {
+pub(crate) fn run(context: &Context, arguments: &SchemaArguments) -> Result<(), CommandError> {
     context.output.json(&match arguments.of {
         SchemaArgument::Instance => schema::instance_schema(),
         SchemaArgument::Daemon => schema::daemon_schema(),

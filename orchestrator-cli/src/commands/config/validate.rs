@@ -5,7 +5,7 @@ use std::path::Path;
 use orchestrator_core::config::load::{Naming, load_instance};
 use orchestrator_core::config::{ConfigError, load_daemon_config};
 use orchestrator_core::error::ErrorCode;
-use orchestrator_core::{Problem, Paths};
+use orchestrator_core::{Paths, Problem};
 
 use super::report::{CheckedFile, ConfigReport, FileProblem};
 use crate::args::config::ValidateArguments;
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Checks one file, or everything in the home.
-pub fn run(context: &Context, arguments: &ValidateArguments) -> Result<(), CommandError> {
+pub(crate) fn run(context: &Context, arguments: &ValidateArguments) -> Result<(), CommandError> {
     let report = match &arguments.path {
         Some(path) => of_file(path, context.paths().ok())?,
         None => ConfigReport::of_home(context.paths()?).0,

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Starts the daemon unless it runs, and tells where it is.
-pub async fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     context.home()?;
     let started = context.started_client().await?;
     let answer = started.client.status().await?;

@@ -8,13 +8,13 @@ use crate::error::CommandError;
 use crate::output::{Output, format};
 
 /// Tells how the daemon does; fails with 60 when there is none.
-pub async fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     let status = context.passive_client().status().await?;
     show(context.output, &status)
 }
 
 /// Shows the daemon's account of itself.
-pub fn show(output: Output, status: &DaemonStatus) -> Result<(), CommandError> {
+pub(crate) fn show(output: Output, status: &DaemonStatus) -> Result<(), CommandError> {
     if output.is_json() {
         return output.json(status);
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use orchestrator_core::{ErrorCode, Problem};
 use orchestrator_server::api::ShutdownRequest;
 use orchestrator_server::{Client, ClientError};
+use rustix::process::{Pid, WaitOptions, test_kill_process, waitpid};
 
 use crate::args::daemon::StopArguments;
 use crate::context::Context;
@@ -19,7 +20,7 @@ const STOPPING: Duration = Duration::from_secs(10 * 60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Stops the daemon and waits until it is gone.
-pub async fn run(context: &Context, arguments: &StopArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &StopArguments) -> Result<(), CommandError> {
     let client = if arguments.all {
         // Servers may run on without a daemon: only a daemon finds and stops them.
         context.client().await?
@@ -34,14 +35,15 @@ pub async fn run(context: &Context, arguments: &StopArguments) -> Result<(), Com
         }
         Err(error) => return Err(error.into()),
     };
-    let step = Steps::new(context.output).begin(if arguments.all { "stopping the instances and the daemon" } else { "stopping the daemon" });
+    let step =
+        Steps::new(context.output).begin(if arguments.all { "stopping the instances and the daemon" } else { "stopping the daemon" });
     stop_and_wait(&client, arguments.all).await?;
     drop(step);
     show(context, true, if arguments.all { 0 } else { running })
 }
 
 /// Asks the daemon to end and waits until it is gone.
-pub async fn stop_and_wait(client: &Client, stop_instances: bool) -> Result<(), CommandError> {
+pub(crate) async fn stop_and_wait(client: &Client, stop_instances: bool) -> Result<(), CommandError> {
     let pid = client.status().await?.pid;
     client.shutdown(ShutdownRequest { stop_instances }).await?;
     let limit = if stop_instances { STOPPING } else { ENDING };
@@ -56,7 +58,10 @@ pub async fn stop_and_wait(client: &Client, stop_instances: bool) -> Result<(), 
         }
         if Instant::now() > deadline {
             let problem = Problem::new(ErrorCode::DaemonUnreachable, format!("the daemon (process {pid}) is still there"));
-            return Err(problem.with_cause(format!("it was asked to stop {} s ago", limit.as_secs())).with_hint("its log tells what it waits for: `orch doctor` shows where it lies").into());
+            return Err(problem
+                .with_cause(format!("it was asked to stop {} s ago", limit.as_secs()))
+                .with_hint("its log tells what it waits for: `orch doctor` shows where it lies")
+                .into());
         }
         tokio::time::sleep(POLL).await;
     }
@@ -64,9 +69,20 @@ pub async fn stop_and_wait(client: &Client, stop_instances: bool) -> Result<(), 
 
 /// Returns whether the daemon's process is gone; a daemon elsewhere is gone when it does not answer.
 fn is_gone(client: &Client, pid: u32) -> bool {
-    let is_elsewhere = client.target().starts_with("http://");
-    let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    is_elsewhere || process.is_none_or(|process| rustix::process::test_kill_process(process).is_err())
+    if client.target().starts_with("http://") {
+        return true;
+    }
+    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    // A daemon that this very process started is its child, and keeps its number until somebody takes its status.
+    // It fails for every other daemon, whose status is not ours to take.
+    let _ = waitpid(Some(process), WaitOptions::NOHANG);
+    test_kill_process(process).is_err() || is_zombie(pid)
+}
+
+/// Returns whether a process has ended and only waits for its parent to notice (`man 5 proc`, `/proc/PID/stat`).
+fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
 }
 
 fn show(context: &Context, stopped: bool, still_running: usize) -> Result<(), CommandError> {

@@ -37,7 +37,12 @@ pub(super) fn check(paths: &Paths, daemon: Option<&DaemonStatus>) -> Check {
     }
     if is_owned(paths) {
         let detail = "a process owns this home, and does not answer";
-        return Check::fail(NAME, ErrorCode::DaemonUnreachable, detail, format!("its number is in {}; its log is {}", paths.owner_lock().display(), log.display()));
+        return Check::fail(
+            NAME,
+            ErrorCode::DaemonUnreachable,
+            detail,
+            format!("its number is in {}; its log is {}", paths.owner_lock().display(), log.display()),
+        );
     }
     Check::ok(NAME, "not running; commands start it when they need it")
 }

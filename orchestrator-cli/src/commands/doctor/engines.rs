@@ -62,7 +62,10 @@ fn missing_python(detail: &str, has_engine: bool) -> Check {
 async fn uv(paths: &Paths, search_path: &OsString) -> Check {
     let brought_in = paths.tools_dir().join("uv/bin/uv");
     let configured = env_vars::UV.read().map(PathBuf::from);
-    let found = configured.clone().or_else(|| programs::find("uv", search_path)).or_else(|| programs::is_executable(&brought_in).then_some(brought_in));
+    let found = configured
+        .clone()
+        .or_else(|| programs::find("uv", search_path))
+        .or_else(|| programs::is_executable(&brought_in).then_some(brought_in));
     let Some(program) = found else {
         return Check::ok("uv", "not here; it is brought in with pip when an environment is built");
     };

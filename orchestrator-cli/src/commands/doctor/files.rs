@@ -21,10 +21,16 @@ pub(super) fn checks(paths: &Paths) -> Vec<Check> {
 }
 
 fn home(paths: &Paths) -> Check {
-    let mut folders = vec![paths.config_dir(), paths.models_dir().as_path().parent().unwrap_or(paths.config_dir()), paths.state_dir(), paths.logs_dir(), paths.cache_dir()]
-        .into_iter()
-        .map(Path::to_path_buf)
-        .collect::<Vec<_>>();
+    let mut folders = vec![
+        paths.config_dir(),
+        paths.models_dir().as_path().parent().unwrap_or(paths.config_dir()),
+        paths.state_dir(),
+        paths.logs_dir(),
+        paths.cache_dir(),
+    ]
+    .into_iter()
+    .map(Path::to_path_buf)
+    .collect::<Vec<_>>();
     folders.dedup();
     for folder in &folders {
         let there = nearest_existing(folder);
@@ -34,7 +40,12 @@ fn home(paths: &Paths) -> Check {
         }
         if let Err(error) = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK) {
             let detail = format!("{} cannot be written: {error}", there.display());
-            return Check::fail("home", ErrorCode::HomeUnusable, detail, "give yourself the right to write there, or choose another home with `--home DIR`");
+            return Check::fail(
+                "home",
+                ErrorCode::HomeUnusable,
+                detail,
+                "give yourself the right to write there, or choose another home with `--home DIR`",
+            );
         }
     }
     let state = if paths.config_dir().exists() { "can be written" } else { "can be made" };
@@ -57,7 +68,9 @@ fn space(paths: &Paths) -> Check {
     let folder = nearest_existing(&paths.envs_dir()).to_path_buf();
     let free = match rustix::fs::statvfs(&folder) {
         Ok(found) => found.f_bavail.saturating_mul(found.f_frsize),
-        Err(error) => return Check::warn("disk", format!("the free space of {} cannot be told: {error}", folder.display()), "look with `df`"),
+        Err(error) => {
+            return Check::warn("disk", format!("the free space of {} cannot be told: {error}", folder.display()), "look with `df`");
+        }
     };
     let detail = format!("{} free for {}", format::bytes(free), folder.display());
     match free {

@@ -22,7 +22,11 @@ pub(super) fn checks(paths: &Paths, daemon: Option<&DaemonStatus>) -> Vec<Check>
         let address = SocketAddr::new(spec.server.host, port.get());
         if !is_usable(address) {
             let detail = format!("{port} of the instance {} is taken{}", spec.name, by_whom(address));
-            checks.push(Check::warn("ports", detail, "a server of ours is found again by the daemon; for anything else, change `server.port`"));
+            checks.push(Check::warn(
+                "ports",
+                detail,
+                "a server of ours is found again by the daemon; for anything else, change `server.port`",
+            ));
         }
     }
     checks

@@ -8,7 +8,7 @@ use super::Check;
 const NAME: &str = "processes";
 
 pub(super) async fn check(paths: &Paths, has_daemon: bool) -> Check {
-    let found = match LocalLauncher::new(paths.owner_tag()).discover().await {
+    let found = match LocalLauncher::of_home(paths).discover().await {
         Ok(found) => found,
         Err(error) => return Check::warn(NAME, format!("running servers cannot be looked for: {error}"), "see whether /proc can be read"),
     };

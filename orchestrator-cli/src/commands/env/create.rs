@@ -12,7 +12,7 @@ use crate::interrupt::tidying_up;
 use crate::progress::{self, Step, Steps};
 
 /// Builds the environment.
-pub async fn run(context: &Context, arguments: &KeyArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &KeyArguments) -> Result<(), CommandError> {
     let client = context.client().await?;
     let key = &arguments.key;
     let mut step = Steps::new(context.output).begin(format!("building {key}"));
@@ -45,7 +45,7 @@ async fn create(client: &Client, key: &EnvKey, step: &mut Step) -> Result<Operat
 }
 
 /// Shows how a building goes on, until its end.
-pub async fn follow(client: &Client, begun: Operation, step: &mut Step) -> Result<Operation, CommandError> {
+pub(crate) async fn follow(client: &Client, begun: Operation, step: &mut Step) -> Result<Operation, CommandError> {
     let mut changes = client.follow_operation(begun.id).await?;
     let mut operation = begun;
     while !operation.status.is_final() {
@@ -54,7 +54,11 @@ pub async fn follow(client: &Client, begun: Operation, step: &mut Step) -> Resul
         }
         match changes.next().await {
             Some(changed) => operation = changed?,
-            None => return Err(Problem::new(ErrorCode::DaemonUnreachable, "the daemon ended before the environment was built").with_hint("run the command again: nothing half stays").into()),
+            None => {
+                return Err(Problem::new(ErrorCode::DaemonUnreachable, "the daemon ended before the environment was built")
+                    .with_hint("run the command again: nothing half stays")
+                    .into());
+            }
         }
     }
     match operation.status {

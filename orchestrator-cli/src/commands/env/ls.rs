@@ -9,7 +9,7 @@ use crate::output::format;
 use crate::output::table::{self, Cell, Column};
 
 /// Lists the environments.
-pub async fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     let environments = context.client().await?.environments().await?;
     if context.output.is_json() {
         return context.output.json(&environments);

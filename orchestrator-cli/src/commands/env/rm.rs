@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Removes the environment.
-pub async fn run(context: &Context, arguments: &KeyArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &KeyArguments) -> Result<(), CommandError> {
     let key = &arguments.key;
     context.client().await?.remove_environment(key).await?;
     if context.output.is_json() {

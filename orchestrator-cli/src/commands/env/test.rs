@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::output::format;
 
 /// Tests the environment.
-pub async fn run(context: &Context, arguments: &KeyArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &KeyArguments) -> Result<(), CommandError> {
     let key = &arguments.key;
     let report = context.client().await?.test_environment(key).await?;
     if context.output.is_json() {

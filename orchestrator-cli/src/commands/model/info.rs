@@ -9,7 +9,7 @@ use crate::model_argument;
 use crate::output::format;
 
 /// Looks at a model.
-pub async fn run(context: &Context, arguments: &InfoArguments) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, arguments: &InfoArguments) -> Result<(), CommandError> {
     let reference = model_argument::parse(&arguments.reference)?;
     let model = context.client().await?.model_info(&reference).await?;
     if context.output.is_json() {
@@ -20,7 +20,7 @@ pub async fn run(context: &Context, arguments: &InfoArguments) -> Result<(), Com
 
 /// Writes the facts of a model, one a line.
 #[must_use]
-pub fn render(model: &InstalledModel) -> String {
+pub(crate) fn render(model: &InstalledModel) -> String {
     let unknown = || "-".to_owned();
     let facts = [
         ("reference", model.reference.to_string()),

@@ -8,7 +8,7 @@ use crate::output::format;
 use crate::output::table::{self, Cell, Column};
 
 /// Lists the models.
-pub async fn run(context: &Context) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     let models = context.client().await?.models().await?;
     if context.output.is_json() {
         return context.output.json(&models);

@@ -16,7 +16,12 @@ pub(super) fn text(outcome: &Outcome, left_running: bool) -> String {
         text.push_str("It all works, and nothing is left running. Start it again whenever you like:\n\n");
         text.push_str("  orch quickstart --keep\n\nThen any client of the OpenAI protocol can use it:\n\n");
     }
-    text.push_str(&format!("  {}  {}\n  {}     {instance}\n\n  {curl}\n\n", "endpoint".bold(), format_args!("{endpoint}/v1"), "model".bold()));
+    text.push_str(&format!(
+        "  {}  {}\n  {}     {instance}\n\n  {curl}\n\n",
+        "endpoint".bold(),
+        format_args!("{endpoint}/v1"),
+        "model".bold()
+    ));
     text.push_str("What to try next:\n\n");
     for (command, purpose) in [
         (format!("orch run {instance}"), "chat in the terminal"),

@@ -57,7 +57,8 @@ pub(super) async fn environment(client: &Client, steps: &Steps, ledger: &Ledger)
     ledger.ended_operation();
     built?;
     let version = installed_version(client, &key).await?;
-    let version = version.ok_or_else(|| Problem::new(ErrorCode::EnvNotInstalled, format!("the environment `{key}` was built and is not there")))?;
+    let version =
+        version.ok_or_else(|| Problem::new(ErrorCode::EnvNotInstalled, format!("the environment `{key}` was built and is not there")))?;
     step.succeed(&format!("environment {key} is built, with {version}"));
     Ok(version)
 }
@@ -129,9 +130,14 @@ pub(super) async fn chat(context: &Context, client: &Client, name: &InstanceName
     if shows {
         output.text(&quoted(""))?;
     }
+    let mut began_to_speak = false;
     let answer = conversation
         .stream(client, |piece| match piece {
-            Piece::Content(text) if shows => output.text(&chat::printable(text).replace('\n', &format!("\n{}", quoted("")))),
+            Piece::Content(text) if shows => {
+                let text = if began_to_speak { text } else { text.trim_start() };
+                began_to_speak |= !text.is_empty();
+                output.text(&chat::printable(text).replace('\n', &format!("\n{}", quoted(""))))
+            }
             Piece::Content(_) | Piece::Reasoning(_) => Ok(()),
         })
         .await?;

@@ -34,9 +34,9 @@ impl Home {
     fn errors(&self) -> String {
         let show = |error: &ConfigError| {
             let problem = Problem::from_error(error);
-            format!("error: {problem}\nhint: {}\n", problem.hint.as_deref().unwrap_or_default())
+            format!("error: {problem}\nhint: {}\n", problem.hint.as_deref().unwrap_or("none"))
         };
-        let text: String = self.scan().errors().map(show).collect();
+        let text: String = self.scan().errors().into_iter().map(show).collect();
         text.replace(&format!("{}/", self.0.path().display()), "")
     }
 }
@@ -62,7 +62,7 @@ fn instances_are_found_by_name_whatever_their_file_is_called() {
     fs::create_dir(home.0.path().join("empty")).unwrap();
     let catalog = home.scan();
     assert_eq!(usable(&catalog), ["a", "b", "c"]);
-    assert_eq!(catalog.errors().count(), 0);
+    assert_eq!(catalog.errors().len(), 0);
     let entry = catalog.find(&InstanceName::try_new("a").unwrap()).unwrap();
     let path = home.0.path().join("a/m.gguf");
     assert_eq!(entry.spec.as_ref().unwrap().model.reference.as_file().unwrap(), path);
@@ -99,6 +99,14 @@ fn two_instances_with_one_alias_spoil_each_other() {
     home.instance("a", "aliases: [x, y]").instance("b", "aliases: [x]").instance("c", "aliases: [z]");
     assert_eq!(usable(&home.scan()), ["c"]);
     insta::assert_snapshot!(home.errors());
+}
+
+#[test]
+fn instances_that_share_several_things_are_told_all_of_them() {
+    let home = Home::new();
+    let more = "aliases: [x]\nserver: { port: 8601 }";
+    home.instance("a", more).instance("b", more);
+    assert_eq!(home.scan().errors().len(), 2);
 }
 
 #[test]

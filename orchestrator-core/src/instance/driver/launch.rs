@@ -44,6 +44,10 @@ pub(super) fn launch(services: Arc<Services>, spec: Arc<InstanceSpec>, last_port
         let runtime = services.runtime(spec.runtime)?;
         let engine = runtime.find_engine(&spec, services.environments.as_ref()).await?;
         steps.send_replace(StartStep::Launching);
+        if spec.server.port.is_some() {
+            // A worker that outlived its server may hold the very port that is about to be claimed.
+            services.launcher.end_leftovers(&spec.name).await?;
+        }
         let listen = SocketAddr::new(spec.server.host, services.choose_port(&spec, last_port).await?);
         let plan = runtime.plan(&PlanRequest { spec: &spec, model: &model, engine: &engine, listen })?;
         let output = services.output_files(&spec);

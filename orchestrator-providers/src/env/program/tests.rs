@@ -16,8 +16,7 @@ async fn run_it(program: Program, cancel: &CancellationToken) -> (ProgramEnd, Ve
 
 fn is_alive(pid: &str) -> bool {
     // A zombie has ended; only its status is still there.
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
 }
 
 async fn wait_until(what: &str, condition: impl Fn() -> bool) {

@@ -106,7 +106,7 @@ async fn the_store_is_listed_with_its_folders_and_without_what_is_no_model() {
     assert!(models.installed().await.unwrap().is_empty());
     let deep = paths.models_dir().join("a/b");
     fs::create_dir_all(&deep).unwrap();
-    symlink(&paths.models_dir(), deep.join("circle")).unwrap();
+    symlink(paths.models_dir(), deep.join("circle")).unwrap();
     demo(&deep.join("two.gguf"));
     demo(&paths.models_dir().join("one.gguf"));
     fs::write(paths.models_dir().join("broken.gguf"), "x").unwrap();

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use orchestrator_core::EnvKey;
 use orchestrator_core::env::{EnvError, EnvRegistry};
 use orchestrator_core::instance::InstanceSpec;
 use orchestrator_core::instance::spec::Backend;
 use orchestrator_core::runtime::{Engine, RuntimeError};
-use orchestrator_core::EnvKey;
 
 use super::NAME;
 use crate::env::{is_program, on_search_path};
@@ -20,19 +20,14 @@ pub(super) const CPU_ENVIRONMENT: &str = "llama-cpp-cpu";
 /// Returns the environment an instance runs in when no program of its own is found.
 pub(super) fn environment_key(spec: &InstanceSpec) -> Option<EnvKey> {
     match (&spec.engine.binary, &spec.env_key, spec.gpu.backend) {
-        (Some(_), _, _) => None,
         (None, Some(key), _) => Some(key.clone()),
         (None, None, Backend::Cpu) => EnvKey::try_new(CPU_ENVIRONMENT).ok(),
-        (None, None, Backend::Vulkan | Backend::Cuda | Backend::Metal | Backend::Rocm) => None,
+        (Some(_), _, _) | (None, None, Backend::Vulkan | Backend::Cuda | Backend::Metal | Backend::Rocm) => None,
     }
 }
 
 /// Finds the engine: the configured program, the configured environment, the search path, the environment that suits.
-pub(super) async fn find(
-    settings: &ProviderSettings,
-    spec: &InstanceSpec,
-    environments: &dyn EnvRegistry,
-) -> Result<Engine, RuntimeError> {
+pub(super) async fn find(settings: &ProviderSettings, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError> {
     if let Some(binary) = &spec.engine.binary {
         check_configured(binary)?;
         return Ok(Engine::Binary { path: binary.clone() });

@@ -58,7 +58,7 @@ fn model_rejected(lines: &[String]) -> Option<ExitCause> {
     let detail = match (reader, loader) {
         (Some(reader), _) => reader,
         (None, Some(loader)) => loader,
-        (None, None) => after(lines, "failed to load model").map(|rest| format!("failed to load model{rest}"))?,
+        (None, None) => after(lines, "failed to load model").map(|rest| format!("failed to load model {rest}"))?,
     };
     Some(ExitCause::ModelRejected { detail })
 }

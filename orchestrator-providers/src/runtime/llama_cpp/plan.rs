@@ -37,8 +37,16 @@ const RESERVED: [(&[&str], &str, &str); 14] = [
     (&["--api-key-file"], "LLAMA_ARG_API_KEY_FILE", "the server answers to the host alone, and keys belong in front of the host"),
     (&["-hft", "--hf-token"], "", "a secret on the command line can be read by every user of the machine"),
     (&["--api-prefix"], "LLAMA_ARG_API_PREFIX", "the host asks for the engine's own paths"),
-    (&["--tools", "--tools-runtime", "-ag", "--agent"], "LLAMA_ARG_TOOLS", "tools of the engine run commands on this machine for whoever reaches it"),
-    (&["--mcp-servers-config", "--mcp-servers-json"], "LLAMA_ARG_MCP_SERVERS_CONFIG", "such servers run commands on this machine for whoever reaches it"),
+    (
+        &["--tools", "--tools-runtime", "-ag", "--agent"],
+        "LLAMA_ARG_TOOLS",
+        "tools of the engine run commands on this machine for whoever reaches it",
+    ),
+    (
+        &["--mcp-servers-config", "--mcp-servers-json"],
+        "LLAMA_ARG_MCP_SERVERS_CONFIG",
+        "such servers run commands on this machine for whoever reaches it",
+    ),
     (&["--ui-mcp-proxy", "--webui-mcp-proxy"], "LLAMA_ARG_UI_MCP_PROXY", "it lets web pages reach other machines through this one"),
 ];
 
@@ -152,7 +160,7 @@ fn device_arguments(gpu: &GpuSpec, engine: &Engine) -> Result<Vec<String>, Runti
         }
         // A program that was built for a GPU would use it unasked.
         return Ok(match engine {
-            Engine::Binary { .. } => words(&["--device", "none", "--n-gpu-layers", "0"]),
+            Engine::Binary { .. } => words(&["--device", "none"]),
             _ => Vec::new(),
         });
     }
@@ -183,7 +191,6 @@ fn own_variables(listen: SocketAddr, model: &ModelSpec, gpu: &GpuSpec) -> BTreeM
         // Without this it answers every web page of every origin. A page of its own needs no permission.
         ("LLAMA_ARG_CORS_ORIGINS".to_owned(), format!("http://{listen}")),
         ("LLAMA_ARG_CACHE_RAM".to_owned(), PROMPT_CACHE_MIB.to_owned()),
-        ("LLAMA_ARG_LOG_COLORS".to_owned(), "off".to_owned()),
     ]);
     // The engine changes what was left open so that it fits. Where nothing was left open, it need not look.
     if model.context_size.is_some() && (gpu.backend == Backend::Cpu || gpu.layers.is_some()) {

@@ -1,5 +1,5 @@
 //! Bodies that are too large, too slow, or come in pieces. Time is paused.
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 use std::convert::Infallible;
 

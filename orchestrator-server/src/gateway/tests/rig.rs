@@ -204,7 +204,7 @@ impl InstanceLease for Place {
     async fn gone(&self) {
         let mut gone = self.scheduler.gone.subscribe();
         if gone.wait_for(|gone| *gone).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

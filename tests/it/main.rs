@@ -1,0 +1,9 @@
+//! End-to-end tests: the real `orch`, the real daemon, and engines that are real programs.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod gateway;
+mod lifecycle;
+mod recovery;
+mod support;
