@@ -53,7 +53,9 @@ impl Coded for EngineError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Broken { instance, .. } => format!("`describe(\"{instance}\")` shows what happened, `logs(\"{instance}\")` what it said"),
-            Self::Silent { .. } => "ask for less, or raise `limits.first_byte` in `config.yaml` or `server.timeout` of the instance".to_owned(),
+            Self::Silent { .. } => {
+                "ask for less, or raise `limits.first_byte` in `config.yaml` or `server.timeout` of the instance".to_owned()
+            }
         })
     }
 }

@@ -463,8 +463,13 @@ impl Driver {
 
     async fn persist(&mut self) {
         let server = self.phase.state().server().cloned();
-        let record =
-            InstanceRecord { name: self.name.clone(), wanted: self.wanted, spec: (*self.spec).clone(), server, restarts: self.restarts };
+        let record = InstanceRecord {
+            name: self.name.clone(),
+            wanted: self.wanted,
+            spec: Some((*self.spec).clone()),
+            server,
+            restarts: self.restarts,
+        };
         if let Err(error) = self.services.store.put_instance(record).await {
             warn!(%error, "the state of the instance could not be stored; its processes carry our mark and will be found again");
         }

@@ -36,9 +36,13 @@ impl Orchestrator {
     }
 
     async fn recover_instance(&self, record: InstanceRecord, found: Option<DiscoveredWorkload>) -> Result<(), Problem> {
-        let spec = match self.inner.fleet.configured(&record.name) {
-            Some(Ok(spec)) if record.server.is_none() => spec,
-            _ => Arc::new(record.spec),
+        // What runs is watched as it was started; what does not, as its file says now.
+        let remembered = record.spec.map(Arc::new);
+        let configured = self.inner.fleet.configured(&record.name).and_then(Result::ok);
+        let spec = if record.server.is_some() { remembered.or(configured) } else { configured.or(remembered) };
+        let Some(spec) = spec else {
+            self.warn(Some(&record.name), format!("`{}` has no usable configuration any more; it is left alone", record.name));
+            return Ok(());
         };
         let remembered = record.server.or_else(|| found.map(|found| self.as_server(&spec, found)));
         let beginning = match remembered {
@@ -87,7 +91,7 @@ impl Orchestrator {
     }
 
     async fn forget_server(&self, name: InstanceName, spec: Arc<InstanceSpec>, restarts: u32) -> Result<(), Problem> {
-        let record = InstanceRecord { name, wanted: false, spec: (*spec).clone(), server: None, restarts };
+        let record = InstanceRecord { name, wanted: false, spec: Some((*spec).clone()), server: None, restarts };
         Ok(self.inner.services.store.put_instance(record).await?)
     }
 
