@@ -63,7 +63,7 @@ where
                     biased;
                     output = &mut future => return Ok(output),
                     // Where the interpreter is ending there is nobody left to raise anything for.
-                    _ = checks.tick() => Python::try_attach(|py| py.check_signals()).unwrap_or(Ok(()))?,
+                    _ = checks.tick() => Python::try_attach(Python::check_signals).unwrap_or(Ok(()))?,
                 }
             }
         })

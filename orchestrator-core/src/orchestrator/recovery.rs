@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Orchestrator;
 use crate::error::Problem;
 use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::instance::driver::{self, Adopted, Beginning};
-use crate::instance::{InstanceSpec, RunningServer};
+use crate::instance::{InstanceSpec, InstanceState, RunningServer};
 use crate::launcher::DiscoveredWorkload;
 use crate::names::InstanceName;
 use crate::store::InstanceRecord;
+
+/// How long the start of an owner waits for servers that were taken over; a healthy one answers within milliseconds.
+const FIRST_ANSWERS: Duration = Duration::from_millis(150);
 
 impl Orchestrator {
     /// Takes over servers that run, starts those that should run and do not, and preloads what asks for it.
@@ -31,6 +35,7 @@ impl Orchestrator {
         for (name, found) in discovered {
             self.recover_unremembered(&name, found).await?;
         }
+        self.wait_for_adopted().await;
         self.preload().await;
         Ok(())
     }
@@ -93,6 +98,20 @@ impl Orchestrator {
     async fn forget_server(&self, name: InstanceName, spec: Arc<InstanceSpec>, restarts: u32) -> Result<(), Problem> {
         let record = InstanceRecord { name, wanted: false, spec: Some((*spec).clone()), server: None, restarts };
         Ok(self.inner.services.store.put_instance(record).await?)
+    }
+
+    /// Gives servers that were taken over a moment to answer, so that whoever asks first sees them as they are.
+    async fn wait_for_adopted(&self) {
+        let waiting = async {
+            for (_, handle) in self.inner.fleet.handles() {
+                let mut snapshot = handle.snapshot.clone();
+                // Its task ends only at shutdown.
+                let _ = snapshot.wait_for(|snapshot| !matches!(snapshot.state, InstanceState::Loading { .. })).await;
+            }
+        };
+        if tokio::time::timeout(FIRST_ANSWERS, waiting).await.is_err() {
+            tracing::info!("some servers that were taken over have not answered yet");
+        }
     }
 
     fn begin(&self, spec: Arc<InstanceSpec>, beginning: Beginning) {
