@@ -95,6 +95,7 @@ impl Orchestrator {
 
     /// Lists the models that are on this machine: those of the providers, and those that instances name.
     pub async fn models(&self) -> Result<Vec<InstalledModel>, Problem> {
+        self.inner.fleet.reload(&self.inner.services);
         let mut models: Vec<InstalledModel> = Vec::new();
         for provider in self.inner.services.providers.values() {
             models.extend(provider.installed().await?);
