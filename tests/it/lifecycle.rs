@@ -103,6 +103,10 @@ fn an_engine_that_crashes_again_and_again_is_given_up_after_its_retries() {
     home.orch(&["up", "--no-wait", "demo"]).assert_ok();
     let row = home.wait_for_row("demo", "it is given up", |row| row["state"] == "failed");
     assert_eq!((&row["restarts"], starts(&starts_file)), (&json!(2), 3), "{row}");
+    let events = home.orch(&["events", "--tail", "100"]).assert_ok().stdout;
+    for phrase in ["`demo` waits for its next start: ", "`demo` has failed: "] {
+        assert!(events.contains(phrase), "`{phrase}` is missing in {events}");
+    }
     // A person's `up` begins anew, and what was mended works.
     home.write_config("demo", &home.config("demo", &Behaviour::default()));
     home.orch(&["up", "demo"]).assert_ok();

@@ -230,7 +230,7 @@ impl Driver {
 
     fn announce(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
-        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` is {}: {why}", self.name, state.name()))
+        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()))
             .about(&self.name)
             .with_data(serde_json::json!({ "from": before, "to": state.name(), "cause": why }));
         self.services.events.record(draft);
