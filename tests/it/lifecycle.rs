@@ -206,6 +206,29 @@ fn down_leaves_nothing_behind_whatever_the_engine_did() {
 }
 
 #[test]
+fn an_engine_that_prints_without_end_does_not_fill_the_disk_and_is_followed() {
+    let home = TestHome::new();
+    let mib = 12;
+    let config = home.config("demo", &Behaviour { flood_mib: mib, ..Behaviour::default() });
+    home.write_config("demo", &config.edit("/logs", json!({ "max_size_mb": 1, "rotation": 1 })));
+    home.orch(&["up", "demo"]).assert_ok();
+    let pid = home.pid("demo");
+    let seen = home.path().join("followed");
+    let mut follower = home.command(&["logs", "demo", "--follow", "--stream", "stderr"]);
+    let mut follower = follower.stdout(std::fs::File::create(&seen).unwrap()).spawn().unwrap();
+    wait_until("the follower shows the last line", SOON, || {
+        std::fs::read_to_string(&seen).unwrap().ends_with("the flood is over\n").then_some(())
+    });
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    let logs = home.path().join("logs/demo");
+    let size = |name: &str| std::fs::metadata(logs.join(name)).unwrap().len();
+    assert!(size("stderr.log") + size("stderr.log.1") < u64::from(mib) << 19, "{} {}", size("stderr.log"), size("stderr.log.1"));
+    assert!(!logs.join("stderr.log.2").exists());
+    assert_eq!(home.pid("demo"), pid);
+}
+
+#[test]
 fn the_end_of_the_daemon_leaves_the_servers_and_with_all_it_leaves_nothing() {
     let home = TestHome::new();
     home.add("a", &Behaviour { grandchild: Some(Grandchild::Sleeps), ..Behaviour::default() });

@@ -10,12 +10,14 @@
 //! | `launch` | the way from a configuration to a started program |
 //! | `commands` | what people and requests ask |
 //! | `health` | what a server's answers tell |
+//! | `logs` | keeping a server's logs small |
 //! | `ending` | how a server ends, and what comes after |
 
 mod commands;
 mod ending;
 mod health;
 mod launch;
+mod logs;
 mod phase;
 
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use crate::names::InstanceName;
 use crate::orchestrator::Services;
 use crate::store::InstanceRecord;
 use launch::Launched;
+use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
 
 /// How many commands may wait for an instance's task.
@@ -128,6 +131,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         last_port: None,
         phase,
         then_start: false,
+        logs: LogKeeper::new(),
         inbox,
         publisher,
         workload_publisher,
@@ -151,6 +155,7 @@ struct Driver {
     phase: Phase,
     /// Whether the server that is being ended is replaced by a new one.
     then_start: bool,
+    logs: LogKeeper,
     inbox: mpsc::Receiver<Command>,
     publisher: watch::Sender<InstanceSnapshot>,
     workload_publisher: watch::Sender<Option<Arc<dyn Workload>>>,
@@ -203,7 +208,7 @@ impl Driver {
 
     async fn begin_start(&mut self, why: &str) {
         self.then_start = false;
-        let launch = launch::launch(self.services.clone(), self.spec.clone(), self.last_port);
+        let launch = launch::launch(self.services.clone(), self.spec.clone(), self.logs.clone(), self.last_port);
         self.enter(Phase::starting(launch), why).await;
     }
 

@@ -8,6 +8,7 @@ use crate::instance::probe::ProbeOutcome;
 
 impl Driver {
     pub(super) async fn handle_probe(&mut self, outcome: ProbeOutcome) {
+        self.keep_logs_small();
         match &mut self.phase {
             Phase::Loading(loading) => {
                 if outcome == ProbeOutcome::Healthy {
