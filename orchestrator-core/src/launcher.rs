@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,19 @@ pub struct OutputFiles {
     pub stdout: Option<PathBuf>,
     /// The error output.
     pub stderr: Option<PathBuf>,
+}
+
+impl OutputFiles {
+    /// Returns the files in a folder: `stdout.log` and `stderr.log`.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { stdout: Some(folder.join("stdout.log")), stderr: Some(folder.join("stderr.log")) }
+    }
+
+    /// Returns the files there are, standard output first.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [&self.stdout, &self.stderr].into_iter().filter_map(Option::as_deref)
+    }
 }
 
 /// Who a started workload is, beyond doubt.
