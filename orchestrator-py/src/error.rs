@@ -1,7 +1,7 @@
 //! How failures become exceptions: the one map from stable codes to the classes of `orchestrator.errors`.
 
-use orchestrator_core::{ErrorCode, Problem};
 use orchestrator_core::error::Coded;
+use orchestrator_core::{ErrorCode, Problem};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

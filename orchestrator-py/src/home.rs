@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
-use orchestrator_core::error::{Coded, ErrorCode};
 use orchestrator_core::Paths;
+use orchestrator_core::error::{Coded, ErrorCode};
 use orchestrator_providers::ProviderSettings;
 
 /// The last part of each XDG directory.

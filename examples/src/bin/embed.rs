@@ -53,10 +53,8 @@ async fn run(home: &Path, name: &str, prompt: &str) -> Result<(), Problem> {
     configure(&paths, &name)?;
 
     // 1. Become the owner of the home. This recovers what runs in it: servers of an earlier owner are taken over.
-    let orchestrator = orchestrator_providers::builder(paths.clone(), &surroundings())
-        .config(load_daemon_config(&paths.config_file())?)
-        .open()
-        .await?;
+    let orchestrator =
+        orchestrator_providers::builder(paths.clone(), &surroundings()).config(load_daemon_config(&paths.config_file())?).open().await?;
     let outcome = ask(&orchestrator, &name, prompt).await;
 
     // 4. Let the home go. `LeaveRunning` would let the servers go on for the next owner.
