@@ -76,8 +76,9 @@ impl Orchestrator {
         &self.inner.services.config
     }
 
-    /// Returns the events after a number, oldest first, at most `limit`.
+    /// Returns the events after a number, oldest first, at most `limit`. What happened before the call is among them.
     pub async fn events_after(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, Problem> {
+        self.inner.services.events.flush().await;
         Ok(self.inner.services.store.events_after(sequence, limit).await?)
     }
 

@@ -62,12 +62,17 @@ where
                 tokio::select! {
                     biased;
                     output = &mut future => return Ok(output),
-                    // Where the interpreter is ending there is nobody left to raise anything for.
-                    _ = checks.tick() => Python::try_attach(|py| py.check_signals()).unwrap_or(Ok(()))?,
+                    _ = checks.tick() => check_signals()?,
                 }
             }
         })
     })
+}
+
+/// Runs the handlers of signals that came. Where the interpreter is ending there is nobody left to raise anything for.
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough in its lifetime")]
+fn check_signals() -> PyResult<()> {
+    Python::try_attach(|py| py.check_signals()).unwrap_or(Ok(()))
 }
 
 /// As [`wait`], and raises what the work failed with.

@@ -116,10 +116,7 @@ impl ToolSet {
 
 /// The grammar of the envelope with the tools' names; whitespace only where it is harmless.
 fn grammar(tools: &ToolSet) -> String {
-    let names: Vec<String> = tools
-        .callable()
-        .map(|tool| format!("\"\\\"{}\\\"\"", tool.name()))
-        .collect();
+    let names: Vec<String> = tools.callable().map(|tool| format!("\"\\\"{}\\\"\"", tool.name())).collect();
     let mut kinds = Vec::new();
     let mut rules = String::new();
     if !names.is_empty() {
@@ -135,9 +132,7 @@ fn grammar(tools: &ToolSet) -> String {
     }
     if tools.may_answer() || names.is_empty() {
         kinds.push("final");
-        rules.push_str(
-            "final ::= \"{\\\"v\\\":1,\\\"type\\\":\\\"final\\\",\\\"content\\\":\" string \"}\"\n",
-        );
+        rules.push_str("final ::= \"{\\\"v\\\":1,\\\"type\\\":\\\"final\\\",\\\"content\\\":\" string \"}\"\n");
     }
     format!(
         "root ::= {}\n{rules}\

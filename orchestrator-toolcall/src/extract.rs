@@ -37,19 +37,13 @@ pub(crate) struct Refusal {
 
 impl From<ParseError> for Refusal {
     fn from(error: ParseError) -> Self {
-        Self {
-            error,
-            pointer: String::new(),
-        }
+        Self { error, pointer: String::new() }
     }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
-        Self {
-            error: failure.error,
-            pointer: failure.pointer,
-        }
+        Self { error: failure.error, pointer: failure.pointer }
     }
 }
 
@@ -63,15 +57,9 @@ pub(crate) fn extract(text: &str, limits: &Limits, finish: Finish) -> Result<Ext
     // The usual case: the text is the object.
     if trimmed.starts_with('{')
         && let Ok(reading) = read_tolerant(text, start, limits, finish)
-        && text[reading.end..]
-            .trim_start_matches(JSON_SPACE)
-            .is_empty()
+        && text[reading.end..].trim_start_matches(JSON_SPACE).is_empty()
     {
-        return Ok(Extraction {
-            reading,
-            start,
-            is_surrounded: false,
-        });
+        return Ok(Extraction { reading, start, is_surrounded: false });
     }
     Search::new(text, limits, finish).run()
 }
@@ -82,10 +70,7 @@ pub(crate) fn is_like_envelope(value: &Value) -> bool {
         return false;
     };
     let named = matches!(object.get("type"), Some(Value::String(kind)) if kind == "tool_calls" || kind == "final");
-    let keys = ["v", "type", "calls"]
-        .into_iter()
-        .filter(|key| object.contains_key(*key))
-        .count();
+    let keys = ["v", "type", "calls"].into_iter().filter(|key| object.contains_key(*key)).count();
     named || keys >= 2
 }
 
@@ -108,25 +93,12 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     const fn new(text: &'a str, limits: &'a Limits, finish: Finish) -> Self {
-        Self {
-            text,
-            limits,
-            finish,
-            at: 0,
-            steps: 0,
-            found: None,
-            other: None,
-            others: 0,
-            hidden: None,
-        }
+        Self { text, limits, finish, at: 0, steps: 0, found: None, other: None, others: 0, hidden: None }
     }
 
     fn run(mut self) -> Result<Extraction, Refusal> {
         let bytes = self.text.as_bytes();
-        while let Some(length) = bytes[self.at..]
-            .iter()
-            .position(|byte| matches!(byte, b'{' | b'[' | b'<' | 0xe2))
-        {
+        while let Some(length) = bytes[self.at..].iter().position(|byte| matches!(byte, b'{' | b'[' | b'<' | 0xe2)) {
             self.at += length;
             match bytes[self.at] {
                 b'{' => self.object()?,
@@ -151,27 +123,11 @@ impl<'a> Search<'a> {
         };
         let mut before = self.text[..start].trim_start_matches(JSON_SPACE);
         if self.text.starts_with('\u{feff}') {
-            reading.edits.insert(
-                0,
-                Edit {
-                    kind: EditKind::ByteOrderMark,
-                    start: 0,
-                    end: '\u{feff}'.len_utf8(),
-                },
-            );
-            before = before
-                .trim_start_matches('\u{feff}')
-                .trim_start_matches(JSON_SPACE);
+            reading.edits.insert(0, Edit { kind: EditKind::ByteOrderMark, start: 0, end: '\u{feff}'.len_utf8() });
+            before = before.trim_start_matches('\u{feff}').trim_start_matches(JSON_SPACE);
         }
-        let is_surrounded = !before.is_empty()
-            || !self.text[reading.end..]
-                .trim_start_matches(JSON_SPACE)
-                .is_empty();
-        Ok(Extraction {
-            reading,
-            start,
-            is_surrounded,
-        })
+        let is_surrounded = !before.is_empty() || !self.text[reading.end..].trim_start_matches(JSON_SPACE).is_empty();
+        Ok(Extraction { reading, start, is_surrounded })
     }
 
     /// Passes over a block of reasoning or a quoted result that starts or ends here; says whether there is one.
@@ -201,11 +157,7 @@ impl<'a> Search<'a> {
         let start = self.at;
         let inside = self.text[start + 1..].trim_start_matches(JSON_SPACE);
         self.charge(self.text.len() - start - 1 - inside.len())?;
-        let read = if is_escaped(inside) {
-            self.escaped(start)
-        } else {
-            read_tolerant(self.text, start, self.limits, self.finish)
-        };
+        let read = if is_escaped(inside) { self.escaped(start) } else { read_tolerant(self.text, start, self.limits, self.finish) };
         match read {
             Ok(reading) => {
                 self.charge(reading.end - start)?;
@@ -233,11 +185,7 @@ impl<'a> Search<'a> {
 
     /// Passes over braces that hold no JSON, unless an envelope may hide in them.
     fn pass_broken(&mut self, start: usize, failure: Failure) -> Result<(), Refusal> {
-        let fatal = failure.like_envelope
-            || matches!(
-                failure.error,
-                ParseError::TooDeep { .. } | ParseError::LoneSurrogate { .. }
-            );
+        let fatal = failure.like_envelope || matches!(failure.error, ParseError::TooDeep { .. } | ParseError::LoneSurrogate { .. });
         if fatal {
             return Err(failure.into());
         }
@@ -248,14 +196,10 @@ impl<'a> Search<'a> {
         }
         let end = self.closing(start);
         self.charge(end - start)?;
-        let hides = self.text[start + 1..end]
-            .match_indices('{')
-            .any(|(offset, _)| {
-                let inside = &self.text[start + 1 + offset + 1..end];
-                ["v", "type", "calls", "content"]
-                    .into_iter()
-                    .any(|key| begins_key_of(inside, key))
-            });
+        let hides = self.text[start + 1..end].match_indices('{').any(|(offset, _)| {
+            let inside = &self.text[start + 1 + offset + 1..end];
+            ["v", "type", "calls", "content"].into_iter().any(|key| begins_key_of(inside, key))
+        });
         if hides {
             return Err(failure.into());
         }
@@ -291,11 +235,7 @@ impl<'a> Search<'a> {
         match read_tolerant(self.text, start, self.limits, self.finish) {
             Ok(reading) => {
                 self.charge(reading.end - start)?;
-                if reading
-                    .value
-                    .as_array()
-                    .is_some_and(|items| items.iter().any(is_like_envelope))
-                {
+                if reading.value.as_array().is_some_and(|items| items.iter().any(is_like_envelope)) {
                     return Err(ParseError::Embedded { offset: start }.into());
                 }
                 self.at = reading.end;
@@ -310,13 +250,7 @@ impl<'a> Search<'a> {
 
     /// Reads an object whose every quote has a backslash before it, as if it were the inside of a JSON string.
     fn escaped(&self, start: usize) -> Result<Reading, Failure> {
-        let unclear = |error| Failure {
-            error,
-            at: self.text.len(),
-            pointer: String::new(),
-            has_member: true,
-            like_envelope: true,
-        };
+        let unclear = |error| Failure { error, at: self.text.len(), pointer: String::new(), has_member: true, like_envelope: true };
         let bytes = self.text.as_bytes();
         let mut end = start;
         while end < bytes.len() && bytes[end] != b'"' {
@@ -324,52 +258,31 @@ impl<'a> Search<'a> {
         }
         let end = end.min(bytes.len());
         let quoted = format!("\"{}\"", self.text.get(start..end).unwrap_or_default());
-        let Value::String(inner) = read_tolerant(&quoted, 0, self.limits, Finish::Length)
-            .map_err(|failure| unclear(failure.error))?
-            .value
+        let Value::String(inner) = read_tolerant(&quoted, 0, self.limits, Finish::Length).map_err(|failure| unclear(failure.error))?.value
         else {
             return Err(unclear(ParseError::BadEscape { offset: start }));
         };
-        let reading = read_tolerant(&inner, 0, self.limits, Finish::Length)
-            .map_err(|failure| unclear(shifted(failure.error, start)))?;
+        let reading = read_tolerant(&inner, 0, self.limits, Finish::Length).map_err(|failure| unclear(shifted(failure.error, start)))?;
         if let Some(edit) = reading.edits.first() {
-            return Err(unclear(ParseError::NeedsEdit {
-                offset: start,
-                kind: edit.kind,
-            }));
+            return Err(unclear(ParseError::NeedsEdit { offset: start, kind: edit.kind }));
         }
         if inner[reading.end..].contains(['{', '[']) {
             return Err(unclear(ParseError::UnclearStructure { offset: start }));
         }
-        Ok(Reading {
-            end,
-            edits: vec![Edit {
-                kind: EditKind::EscapedEnvelope,
-                start,
-                end,
-            }],
-            ..reading
-        })
+        Ok(Reading { end, edits: vec![Edit { kind: EditKind::EscapedEnvelope, start, end }], ..reading })
     }
 
     fn charge(&mut self, steps: usize) -> Result<(), ParseError> {
         self.steps += steps;
         let budget = Limits::step_budget(self.text.len());
-        if self.steps > budget {
-            Err(ParseError::StepBudget { budget })
-        } else {
-            Ok(())
-        }
+        if self.steps > budget { Err(ParseError::StepBudget { budget }) } else { Ok(()) }
     }
 }
 
 /// Says whether the inside of an object begins like the inside of a JSON string.
 fn is_escaped(inside: &str) -> bool {
     let mut rest = inside;
-    while let Some(after) = ["\\n", "\\r", "\\t", " "]
-        .iter()
-        .find_map(|space| rest.strip_prefix(space))
-    {
+    while let Some(after) = ["\\n", "\\r", "\\t", " "].iter().find_map(|space| rest.strip_prefix(space)) {
         rest = after;
     }
     rest.starts_with("\\\"")
@@ -378,15 +291,9 @@ fn is_escaped(inside: &str) -> bool {
 /// An error inside unescaped text, told of the place where that text starts.
 fn shifted(error: ParseError, start: usize) -> ParseError {
     match error {
-        ParseError::CutOff { inside, .. } => ParseError::CutOff {
-            offset: start,
-            inside,
-        },
+        ParseError::CutOff { inside, .. } => ParseError::CutOff { offset: start, inside },
         ParseError::DuplicateKey { .. } => ParseError::DuplicateKey { offset: start },
-        ParseError::Unexpected { expected, .. } => ParseError::Unexpected {
-            offset: start,
-            expected,
-        },
+        ParseError::Unexpected { expected, .. } => ParseError::Unexpected { offset: start, expected },
         other => other,
     }
 }

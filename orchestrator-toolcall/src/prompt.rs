@@ -26,7 +26,7 @@ pub enum ModelFamily {
     Gemma,
     /// gpt-oss, which answers in channels.
     GptOss,
-    /// DeepSeek and its distillations, which think first and want no system message.
+    /// `DeepSeek` and its distillations, which think first and want no system message.
     DeepSeek,
     /// Phi.
     Phi,
@@ -42,24 +42,11 @@ impl ModelFamily {
             (&["gpt-oss"], Self::GptOss),
             (&["qwen", "hermes", "qwq", "smollm", "chatml"], Self::ChatMl),
             (&["gemma"], Self::Gemma),
-            (
-                &[
-                    "mistral",
-                    "mixtral",
-                    "ministral",
-                    "devstral",
-                    "magistral",
-                    "codestral",
-                ],
-                Self::Mistral,
-            ),
+            (&["mistral", "mixtral", "ministral", "devstral", "magistral", "codestral"], Self::Mistral),
             (&["llama"], Self::Llama),
             (&["phi-", "phi3", "phi4"], Self::Phi),
         ];
-        families
-            .into_iter()
-            .find(|(parts, _)| parts.iter().any(|part| name.contains(part)))
-            .map_or(Self::Generic, |(_, family)| family)
+        families.into_iter().find(|(parts, _)| parts.iter().any(|part| name.contains(part))).map_or(Self::Generic, |(_, family)| family)
     }
 
     const fn placement(self) -> Placement {
@@ -75,12 +62,8 @@ impl ModelFamily {
             Self::ChatMl => Some("Do not use <tool_call> tags."),
             Self::Llama => Some("Do not use <|python_tag|> and do not write function(arg=value)."),
             Self::Mistral => Some("Do not write [TOOL_CALLS]."),
-            Self::GptOss => {
-                Some("Write the JSON object in the final channel, not in the commentary channel.")
-            }
-            Self::DeepSeek => Some(
-                "You may think first. After the thinking, write the JSON object and nothing else.",
-            ),
+            Self::GptOss => Some("Write the JSON object in the final channel, not in the commentary channel."),
+            Self::DeepSeek => Some("You may think first. After the thinking, write the JSON object and nothing else."),
             Self::Gemma => Some("Do not write a tool_code block."),
             Self::Generic | Self::Phi => None,
         }
@@ -134,15 +117,11 @@ impl Prompt {
     /// ```
     #[must_use]
     pub fn new(tools: &ToolSet, family: ModelFamily) -> Self {
-        let mut text = String::from(
-            "Answer with one JSON object and nothing else: no prose around it, no code fence, no comments.\n",
-        );
+        let mut text = String::from("Answer with one JSON object and nothing else: no prose around it, no code fence, no comments.\n");
         let callable: Vec<&Tool> = tools.callable().collect();
         if !callable.is_empty() {
             text.push_str("\nTo call tools, write:\n");
-            text.push_str(
-                r#"{"v":1,"type":"tool_calls","calls":[{"name":"TOOL","arguments":{}}]}"#,
-            );
+            text.push_str(r#"{"v":1,"type":"tool_calls","calls":[{"name":"TOOL","arguments":{}}]}"#);
             text.push('\n');
         }
         if tools.may_answer() || callable.is_empty() {
@@ -163,28 +142,18 @@ impl Prompt {
                 let _ = writeln!(text, "{}", described(tool));
             }
         }
-        Self {
-            text,
-            placement: family.placement(),
-        }
+        Self { text, placement: family.placement() }
     }
 }
 
 fn rules(tools: &ToolSet, callable: &[&Tool]) -> Vec<String> {
-    let mut rules = vec![
-        "Keys and texts stand in double quotes; quotes and line breaks inside texts are escaped."
-            .to_owned(),
-    ];
+    let mut rules = vec!["Keys and texts stand in double quotes; quotes and line breaks inside texts are escaped.".to_owned()];
     if callable.is_empty() {
         return rules;
     }
-    rules.push(
-        "Use only the tools listed, by their exact names, with arguments that match their schema."
-            .to_owned(),
-    );
+    rules.push("Use only the tools listed, by their exact names, with arguments that match their schema.".to_owned());
     match tools.choice() {
-        ToolChoice::Auto => rules
-            .push("Call tools only if they are needed; never call and answer at once.".to_owned()),
+        ToolChoice::Auto => rules.push("Call tools only if they are needed; never call and answer at once.".to_owned()),
         ToolChoice::Required => rules.push("You must call at least one tool.".to_owned()),
         ToolChoice::Named(name) => rules.push(format!("You must call `{name}`.")),
         ToolChoice::None => {}
@@ -192,10 +161,7 @@ fn rules(tools: &ToolSet, callable: &[&Tool]) -> Vec<String> {
     if tools.max_calls() == 1 {
         rules.push("Write exactly one call.".to_owned());
     } else {
-        rules.push(format!(
-            "Independent calls go into one list, at most {}.",
-            tools.max_calls()
-        ));
+        rules.push(format!("Independent calls go into one list, at most {}.", tools.max_calls()));
     }
     rules
 }
@@ -228,16 +194,8 @@ impl StopSequences {
             StopForm::Unsupported => (0, false),
         };
         Self {
-            strings: ["\n```", "\n</tool_call>"]
-                .into_iter()
-                .take(limit)
-                .map(str::to_owned)
-                .collect(),
-            tokens: if takes_tokens {
-                family.end_tokens().to_vec()
-            } else {
-                Vec::new()
-            },
+            strings: ["\n```", "\n</tool_call>"].into_iter().take(limit).map(str::to_owned).collect(),
+            tokens: if takes_tokens { family.end_tokens().to_vec() } else { Vec::new() },
         }
     }
 }

@@ -107,11 +107,7 @@ impl Reask {
     /// Starts with the tools of the client's request.
     #[must_use]
     pub const fn new(tools: ToolSet) -> Self {
-        Self {
-            tools,
-            asked: 0,
-            previous: Vec::new(),
-        }
+        Self { tools, asked: 0, previous: Vec::new() }
     }
 
     /// How often the model was asked again so far.
@@ -128,14 +124,10 @@ impl Reask {
         let problems = || verdict.errors.iter().take(MAX_FINDINGS).cloned().collect();
         let answer = text.trim();
         if self.previous.iter().any(|previous| previous == answer) {
-            return ReaskStep::GiveUp(GiveUp::Repeated {
-                problems: problems(),
-            });
+            return ReaskStep::GiveUp(GiveUp::Repeated { problems: problems() });
         }
         if self.asked >= MAX_REASKS {
-            return ReaskStep::GiveUp(GiveUp::Exhausted {
-                problems: problems(),
-            });
+            return ReaskStep::GiveUp(GiveUp::Exhausted { problems: problems() });
         }
         self.previous.push(answer.to_owned());
         self.asked += 1;
@@ -146,41 +138,26 @@ impl Reask {
             Some(tool) => {
                 let narrowed = self.tools.clone().with_max_calls(1);
                 let choice = ToolChoice::Named(tool.name().to_owned());
-                narrowed
-                    .with_choice(choice)
-                    .unwrap_or_else(|_| self.tools.clone())
+                narrowed.with_choice(choice).unwrap_or_else(|_| self.tools.clone())
             }
             None => self.tools.clone(),
         };
-        ReaskStep::Ask(Box::new(Correction {
-            message,
-            tools,
-            is_last,
-        }))
+        ReaskStep::Ask(Box::new(Correction { message, tools, is_last }))
     }
 
     /// The tool whose exact name comes first in the answer, or the only one there is.
     fn meant_tool(&self, text: &str) -> Option<&Tool> {
         let named = |tool: &&Tool| first_word(text, tool.name());
-        let first = self
-            .tools
-            .callable()
-            .filter(|tool| named(tool).is_some())
-            .min_by_key(|tool| named(tool));
+        let first = self.tools.callable().filter(|tool| named(tool).is_some()).min_by_key(|tool| named(tool));
         let mut all = self.tools.callable();
-        first.or_else(|| {
-            all.next()
-                .filter(|_| all.next().is_none() && !self.tools.may_answer())
-        })
+        first.or_else(|| all.next().filter(|_| all.next().is_none() && !self.tools.may_answer()))
     }
 }
 
 /// Where a name stands as a word of its own.
 fn first_word(text: &str, name: &str) -> Option<usize> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-    text.match_indices(name)
-        .map(|(at, _)| at)
-        .find(|at| !text[..*at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part))
+    text.match_indices(name).map(|(at, _)| at).find(|at| !text[..*at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part))
 }
 
 fn message(verdict: &Verdict, text: &str, meant: Option<&Tool>) -> String {
@@ -191,11 +168,7 @@ fn message(verdict: &Verdict, text: &str, meant: Option<&Tool>) -> String {
     if let Some(tool) = meant {
         let schema = tool.parameters().to_string();
         if schema.len() <= MAX_SCHEMA {
-            let _ = writeln!(
-                message,
-                "\nThe JSON Schema of the arguments of `{}`:\n{schema}",
-                tool.name()
-            );
+            let _ = writeln!(message, "\nThe JSON Schema of the arguments of `{}`:\n{schema}", tool.name());
         }
     }
     message.push_str("\nYour last answer was:\n");
@@ -209,9 +182,7 @@ fn message(verdict: &Verdict, text: &str, meant: Option<&Tool>) -> String {
     if end < text.len() {
         message.push_str("> …\n");
     }
-    message.push_str(
-        "\nAnswer again, with one JSON object in the format you were given and nothing else.\n",
-    );
+    message.push_str("\nAnswer again, with one JSON object in the format you were given and nothing else.\n");
     message
 }
 

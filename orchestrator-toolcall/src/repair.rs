@@ -120,38 +120,23 @@ pub(crate) struct Failure {
 /// ```
 pub fn parse_strict(bytes: &[u8], limits: &Limits) -> Result<Value, ParseError> {
     let text = checked_text(bytes, limits)?;
-    Reader::new(text, 0, limits, Mode::Strict)
-        .read()
-        .result
-        .map(|reading| reading.value)
-        .map_err(|failure| failure.error)
+    Reader::new(text, 0, limits, Mode::Strict).read().result.map(|reading| reading.value).map_err(|failure| failure.error)
 }
 
 /// Applies the limit on length and checks the encoding.
 pub(crate) fn checked_text<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, ParseError> {
     if bytes.len() > limits.max_bytes {
-        return Err(ParseError::TooLarge {
-            bytes: bytes.len(),
-            limit: limits.max_bytes,
-        });
+        return Err(ParseError::TooLarge { bytes: bytes.len(), limit: limits.max_bytes });
     }
-    std::str::from_utf8(bytes).map_err(|error| ParseError::NotUtf8 {
-        offset: error.valid_up_to(),
-    })
+    std::str::from_utf8(bytes).map_err(|error| ParseError::NotUtf8 { offset: error.valid_up_to() })
 }
 
 /// Reads the value that starts at `start` with repairs.
 ///
 /// A closer of the wrong kind can mean that others were forgotten or that it is one too many; both are tried,
 /// and the value stands only if they do not contradict each other.
-pub(crate) fn read_tolerant(
-    text: &str,
-    start: usize,
-    limits: &Limits,
-    finish: Finish,
-) -> Result<Reading, Failure> {
-    let attempt =
-        |mismatch| Reader::new(text, start, limits, Mode::Tolerant { finish, mismatch }).read();
+pub(crate) fn read_tolerant(text: &str, start: usize, limits: &Limits, finish: Finish) -> Result<Reading, Failure> {
+    let attempt = |mismatch| Reader::new(text, start, limits, Mode::Tolerant { finish, mismatch }).read();
     let first = attempt(Mismatch::Missing);
     let Some(offset) = first.mismatched_at else {
         return first.result;
@@ -173,11 +158,7 @@ fn is_mixed(reading: &Reading) -> bool {
 }
 
 fn unmixed(reading: Reading, offset: usize) -> Result<Reading, Failure> {
-    if is_mixed(&reading) {
-        Err(unclear(&reading, offset))
-    } else {
-        Ok(reading)
-    }
+    if is_mixed(&reading) { Err(unclear(&reading, offset)) } else { Ok(reading) }
 }
 
 fn unclear(reading: &Reading, offset: usize) -> Failure {

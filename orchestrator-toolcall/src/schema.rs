@@ -18,12 +18,7 @@ const MAX_VALUES: usize = 20_000;
 
 /// Refuses schemas so deep or large that walking them would be a risk.
 pub(crate) fn check_bounds(schema: &Value, subject: &str) -> Result<(), ToolError> {
-    let refuse = |reason: String| {
-        Err(ToolError::Schema {
-            subject: subject.to_owned(),
-            reason,
-        })
-    };
+    let refuse = |reason: String| Err(ToolError::Schema { subject: subject.to_owned(), reason });
     let mut open = vec![(schema, 0)];
     let mut values = 0_usize;
     while let Some((value, depth)) = open.pop() {
@@ -49,27 +44,18 @@ pub(crate) fn close(schema: &Value) -> Value {
         return schema.clone();
     };
     let mut closed = object.clone();
-    let is_composed = [
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "$ref",
-        "if",
-        "dependentSchemas",
-        "patternProperties",
-    ]
-    .iter()
-    .any(|keyword| object.contains_key(*keyword));
-    let says =
-        object.contains_key("additionalProperties") || object.contains_key("unevaluatedProperties");
+    let is_composed = ["allOf", "anyOf", "oneOf", "$ref", "if", "dependentSchemas", "patternProperties"]
+        .iter()
+        .any(|keyword| object.contains_key(*keyword));
+    let says = object.contains_key("additionalProperties") || object.contains_key("unevaluatedProperties");
     if object.contains_key("properties") && !is_composed && !says {
         closed.insert("additionalProperties".to_owned(), json!(false));
     }
     for keyword in ["properties", "$defs", "definitions"] {
         if let Some(Value::Object(members)) = closed.get_mut(keyword) {
-            members
-                .values_mut()
-                .for_each(|member| *member = close(member));
+            for (_, member) in members {
+                *member = close(member);
+            }
         }
     }
     for keyword in ["items", "additionalProperties"] {
@@ -79,9 +65,9 @@ pub(crate) fn close(schema: &Value) -> Value {
     }
     for keyword in ["anyOf", "oneOf", "prefixItems"] {
         if let Some(Value::Array(members)) = closed.get_mut(keyword) {
-            members
-                .iter_mut()
-                .for_each(|member| *member = close(member));
+            for member in members {
+                *member = close(member);
+            }
         }
     }
     Value::Object(closed)

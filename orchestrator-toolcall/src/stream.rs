@@ -153,9 +153,7 @@ impl StreamScanner {
         if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
             self.spaces += 1;
             if self.spaces > self.limits.max_whitespace_run {
-                self.state = StreamState::WhitespaceLoop {
-                    start: self.seen - self.spaces,
-                };
+                self.state = StreamState::WhitespaceLoop { start: self.seen - self.spaces };
             }
         } else {
             self.spaces = 0;
@@ -175,11 +173,7 @@ impl StreamScanner {
             self.hidden = Some(close);
         } else if byte == b'{' {
             self.place = Place::Inside;
-            self.object = Object {
-                depth: 1,
-                last: b'{',
-                ..Object::default()
-            };
+            self.object = Object { depth: 1, last: b'{', ..Object::default() };
         }
     }
 
@@ -220,9 +214,7 @@ impl Object {
                     return true;
                 }
             }
-            b':' if self.depth == 1
-                && matches!(self.key.as_slice(), b"v" | b"type" | b"calls" | b"content") =>
-            {
+            b':' if self.depth == 1 && matches!(self.key.as_slice(), b"v" | b"type" | b"calls" | b"content") => {
                 self.is_envelope = true;
             }
             b',' if self.depth == 1 => self.key.clear(),

@@ -116,26 +116,15 @@ impl ToolSet {
     /// Two tools have one name, or there are too many.
     pub fn from_tools(tools: Vec<Tool>) -> Result<Self, ToolError> {
         if tools.len() > MAX_TOOLS {
-            return Err(ToolError::TooMany {
-                count: tools.len(),
-                limit: MAX_TOOLS,
-            });
+            return Err(ToolError::TooMany { count: tools.len(), limit: MAX_TOOLS });
         }
         let mut index = HashMap::with_capacity(tools.len());
         for (position, tool) in tools.iter().enumerate() {
             if index.insert(tool.name().to_owned(), position).is_some() {
-                return Err(ToolError::DuplicateName {
-                    name: tool.name().to_owned(),
-                });
+                return Err(ToolError::DuplicateName { name: tool.name().to_owned() });
             }
         }
-        Ok(Self {
-            tools,
-            index: Arc::new(index),
-            choice: ToolChoice::Auto,
-            max_calls: DEFAULT_MAX_CALLS,
-            limits: Limits::DEFAULT,
-        })
+        Ok(Self { tools, index: Arc::new(index), choice: ToolChoice::Auto, max_calls: DEFAULT_MAX_CALLS, limits: Limits::DEFAULT })
     }
 
     /// The same set with another choice of what may or must be called.
@@ -193,9 +182,7 @@ impl ToolSet {
     /// The tool of exactly this name.
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<&Tool> {
-        self.index
-            .get(name)
-            .and_then(|position| self.tools.get(*position))
+        self.index.get(name).and_then(|position| self.tools.get(*position))
     }
 
     /// What may or must be called.
@@ -249,19 +236,12 @@ impl ToolSet {
     /// Says whether the calls of a verdict may run without asking anybody.
     #[must_use]
     pub fn may_run(&self, verdict: &Verdict) -> bool {
-        let all = |allowed: &dyn Fn(&Tool) -> bool| {
-            verdict
-                .calls()
-                .iter()
-                .all(|call| self.tool(&call.name).is_some_and(allowed))
-        };
+        let all = |allowed: &dyn Fn(&Tool) -> bool| verdict.calls().iter().all(|call| self.tool(&call.name).is_some_and(allowed));
         verdict.is_accepted()
             && match verdict.fidelity {
                 Fidelity::Exact | Fidelity::Extracted => true,
                 Fidelity::Repaired => all(&Tool::is_read_only),
-                Fidelity::Coerced => {
-                    all(&|tool| tool.coercion().is_some_and(|coercion| coercion.may_run))
-                }
+                Fidelity::Coerced => all(&|tool| tool.coercion().is_some_and(|coercion| coercion.may_run)),
                 Fidelity::Ambiguous => false,
             }
     }
@@ -297,28 +277,16 @@ impl ToolSet {
         matches!(self.choice, ToolChoice::Auto | ToolChoice::None)
     }
 
-    pub(crate) fn envelope_schema<'a>(
-        &'a self,
-        parameters: impl Fn(&'a Tool) -> &'a Value,
-    ) -> Value {
+    pub(crate) fn envelope_schema<'a>(&'a self, parameters: impl Fn(&'a Tool) -> &'a Value) -> Value {
         let mut calls: Vec<Value> = self
             .callable()
-            .map(|tool| {
-                closed(
-                    json!({"name": {"const": tool.name()}, "arguments": parameters(tool)}),
-                    &["name", "arguments"],
-                )
-            })
+            .map(|tool| closed(&json!({"name": {"const": tool.name()}, "arguments": parameters(tool)}), &["name", "arguments"]))
             .collect();
         let mut kinds = Vec::new();
         if !calls.is_empty() {
-            let items = if calls.len() == 1 {
-                calls.remove(0)
-            } else {
-                json!({"anyOf": calls})
-            };
+            let items = if calls.len() == 1 { calls.remove(0) } else { json!({"anyOf": calls}) };
             kinds.push(closed(
-                json!({
+                &json!({
                     "v": {"const": 1},
                     "type": {"const": "tool_calls"},
                     "calls": {"type": "array", "minItems": 1, "maxItems": self.max_calls, "items": items}
@@ -328,7 +296,7 @@ impl ToolSet {
         }
         if self.may_answer() || kinds.is_empty() {
             kinds.push(closed(
-                json!({"v": {"const": 1}, "type": {"const": "final"}, "content": {"type": "string"}}),
+                &json!({"v": {"const": 1}, "type": {"const": "final"}, "content": {"type": "string"}}),
                 &["v", "type", "content"],
             ));
         }
@@ -339,13 +307,11 @@ impl ToolSet {
         self.index
             .get(name)
             .and_then(|position| self.tools.get_mut(*position))
-            .ok_or_else(|| ToolError::UnknownTool {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| ToolError::UnknownTool { name: name.to_owned() })
     }
 }
 
-fn closed(properties: Value, required: &[&str]) -> Value {
+fn closed(properties: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 

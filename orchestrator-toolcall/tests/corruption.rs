@@ -1,12 +1,7 @@
 //! The promise, measured: damaged envelopes are read right or refused, and never read wrong.
 //!
 //! Fresh damage on every run; `TOOLCALL_SEED` and `TOOLCALL_ROUNDS` repeat or lengthen one.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::pedantic,
-    reason = "a test prints its table"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::pedantic, reason = "a test prints its table")]
 #![expect(unreachable_pub, reason = "the modules are shared with benchmarks")]
 
 #[path = "corruption/damage.rs"]
@@ -36,31 +31,16 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 fn judge(tools: &ToolSet, damaged: &Damaged) -> (Verdict, Option<Value>) {
-    let finish = if damaged.stopped {
-        Finish::Stop
-    } else {
-        Finish::Length
-    };
+    let finish = if damaged.stopped { Finish::Stop } else { Finish::Length };
     let verdict = tools.parse(&damaged.text, finish);
-    let value = verdict
-        .envelope
-        .as_ref()
-        .map(|envelope| serde_json::to_value(envelope).unwrap());
+    let value = verdict.envelope.as_ref().map(|envelope| serde_json::to_value(envelope).unwrap());
     (verdict, value)
 }
 
 #[test]
 fn damaged_envelopes_are_read_right_or_refused() {
-    let seed = setting("TOOLCALL_SEED").unwrap_or_else(|| {
-        u64::try_from(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap()
-                .as_nanos()
-                % 1_000_000_007,
-        )
-        .unwrap()
-    });
+    let seed = setting("TOOLCALL_SEED")
+        .unwrap_or_else(|| u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % 1_000_000_007).unwrap());
     let rounds = setting("TOOLCALL_ROUNDS").unwrap_or(300);
     println!("seed {seed}, {rounds} rounds");
     let mut random = Random::new(seed);
@@ -71,94 +51,45 @@ fn damaged_envelopes_are_read_right_or_refused() {
         let described = tools::tools(&mut random);
         let set = ToolSet::from_openai(&described).unwrap();
         let envelope = tools::envelope(&mut random, &described);
-        for (kinds, counts) in [
-            (&CERTAIN[..], &mut certain),
-            (&DOUBTFUL[..], &mut doubtful),
-            (&REFUSED[..], &mut refused),
-        ] {
+        for (kinds, counts) in [(&CERTAIN[..], &mut certain), (&DOUBTFUL[..], &mut doubtful), (&REFUSED[..], &mut refused)] {
             for ((_, make), count) in kinds.iter().zip(counts.iter_mut()) {
                 let Some(damaged) = make(&mut random, &envelope) else {
                     continue;
                 };
                 let (verdict, value) = judge(&set, &damaged);
-                let sample = || {
-                    Some((
-                        damaged.text.clone(),
-                        format!("{:?} {:?}", verdict.fidelity, verdict.errors),
-                    ))
-                };
+                let sample = || Some((damaged.text.clone(), format!("{:?} {:?}", verdict.fidelity, verdict.errors)));
                 match value {
                     Some(value) if value == envelope => count.right += 1,
                     Some(_) => {
                         count.wrong += 1;
-                        count.sample = sample().map(|(text, verdict)| {
-                            (
-                                format!("{text}\n    was {envelope}\n    tools {described}"),
-                                verdict,
-                            )
-                        });
+                        count.sample =
+                            sample().map(|(text, verdict)| (format!("{text}\n    was {envelope}\n    tools {described}"), verdict));
                     }
                     None => {
                         count.refused += 1;
                         count.sample.get_or_insert_with(|| sample().unwrap());
-                        assert!(
-                            verdict.fidelity != Fidelity::Ambiguous || !verdict.errors.is_empty()
-                        );
+                        assert!(verdict.fidelity != Fidelity::Ambiguous || !verdict.errors.is_empty());
                     }
                 }
             }
         }
     }
-    let (right, wrong, total) = table(
-        "the meaning is certain",
-        CERTAIN.iter().map(|kind| kind.0),
-        &certain,
-        true,
-    );
+    let (right, wrong, total) = table("the meaning is certain", CERTAIN.iter().map(|kind| kind.0), &certain, true);
     let share = 100.0 * right as f64 / total as f64;
     println!("{share:.2} % right of {total}");
-    let (guessed, guessed_wrong, _) = table(
-        "must be refused",
-        REFUSED.iter().map(|kind| kind.0),
-        &refused,
-        false,
-    );
-    let (_, doubtful_wrong, _) = table(
-        "right or refused",
-        DOUBTFUL.iter().map(|kind| kind.0),
-        &doubtful,
-        false,
-    );
+    let (guessed, guessed_wrong, _) = table("must be refused", REFUSED.iter().map(|kind| kind.0), &refused, false);
+    let (_, doubtful_wrong, _) = table("right or refused", DOUBTFUL.iter().map(|kind| kind.0), &doubtful, false);
     assert_eq!(wrong + doubtful_wrong, 0, "silently wrong");
-    assert_eq!(
-        guessed + guessed_wrong,
-        0,
-        "accepted what had to be guessed"
-    );
+    assert_eq!(guessed + guessed_wrong, 0, "accepted what had to be guessed");
     assert!(share >= 98.0, "only {share:.2} % right");
 }
 
-fn table<'a>(
-    title: &str,
-    names: impl Iterator<Item = &'a str>,
-    counts: &[Count],
-    wants_right: bool,
-) -> (usize, usize, usize) {
-    println!(
-        "\n{title:32} {:>6} {:>14} {:>8}",
-        "right", "silently wrong", "refused"
-    );
+fn table<'a>(title: &str, names: impl Iterator<Item = &'a str>, counts: &[Count], wants_right: bool) -> (usize, usize, usize) {
+    println!("\n{title:32} {:>6} {:>14} {:>8}", "right", "silently wrong", "refused");
     let mut sums = (0, 0, 0);
     for (name, count) in names.zip(counts) {
-        println!(
-            "{name:32} {:6} {:14} {:8}",
-            count.right, count.wrong, count.refused
-        );
-        sums = (
-            sums.0 + count.right,
-            sums.1 + count.wrong,
-            sums.2 + count.right + count.wrong + count.refused,
-        );
+        println!("{name:32} {:6} {:14} {:8}", count.right, count.wrong, count.refused);
+        sums = (sums.0 + count.right, sums.1 + count.wrong, sums.2 + count.right + count.wrong + count.refused);
         let bad = count.wrong > 0 || (wants_right && count.refused > 0);
         if let Some((text, verdict)) = count.sample.as_ref().filter(|_| bad) {
             println!("    {text}\n    {verdict}");

@@ -180,7 +180,6 @@ fn down_leaves_nothing_behind_whatever_the_engine_did() {
         ("one that is loading", Behaviour { never_ready: true, ..Behaviour::default() }),
         ("one that hangs", Behaviour { hang_after_ms: Some(0), ..Behaviour::default() }),
         ("a sleeping grandchild", Behaviour { grandchild: Some(Grandchild::Sleeps), ..Behaviour::default() }),
-        ("a grandchild that hides", Behaviour { grandchild: Some(Grandchild::SleepsWithoutEnvironment), ..Behaviour::default() }),
         ("a listening grandchild", Behaviour { grandchild: Some(Grandchild::Listens), ignore_sigterm: true, ..Behaviour::default() }),
     ];
     let home = TestHome::new();

@@ -307,7 +307,7 @@ impl Driver {
                     self.begin_stop(Trouble::Unresponsive).await;
                 } else if was_unhealthy != reason.is_some() {
                     let why = reason.unwrap_or_else(|| "it answers again".to_owned());
-                    self.announce(if was_unhealthy { "unhealthy" } else { "ready" }, &why).await;
+                    self.announce(if was_unhealthy { "unhealthy" } else { "ready" }, &why);
                 } else if self.is_idle_too_long() {
                     self.unload_idle().await;
                 }
@@ -441,10 +441,10 @@ impl Driver {
         self.phase = phase;
         self.workload_publisher.send_replace(self.phase.workload().cloned());
         self.persist().await;
-        self.announce(before, why).await;
+        self.announce(before, why);
     }
 
-    async fn announce(&mut self, before: &str, why: &str) {
+    fn announce(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
         let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` is {}: {why}", self.name, state.name()))
             .about(&self.name)
@@ -463,8 +463,13 @@ impl Driver {
 
     async fn persist(&mut self) {
         let server = self.phase.state().server().cloned();
-        let record =
-            InstanceRecord { name: self.name.clone(), wanted: self.wanted, spec: (*self.spec).clone(), server, restarts: self.restarts };
+        let record = InstanceRecord {
+            name: self.name.clone(),
+            wanted: self.wanted,
+            spec: Some((*self.spec).clone()),
+            server,
+            restarts: self.restarts,
+        };
         if let Err(error) = self.services.store.put_instance(record).await {
             warn!(%error, "the state of the instance could not be stored; its processes carry our mark and will be found again");
         }

@@ -24,8 +24,8 @@ async fn up(orchestrator: &Orchestrator, text: &str) -> InstanceSummary {
 /// Waits until the state of an instance is as wanted.
 async fn wait_state(orchestrator: &Orchestrator, text: &str, wanted: impl Fn(&InstanceState) -> bool) -> InstanceState {
     let mut snapshot = orchestrator.watch(&name(text)).unwrap();
-    let waited = tokio::time::timeout(Duration::from_secs(20), snapshot.wait_for(|snapshot| wanted(&snapshot.state))).await;
-    waited.unwrap_or_else(|_| panic!("{:?}", orchestrator.watch(&name(text)).unwrap().borrow().state)).unwrap().state.clone()
+    let outcome = tokio::time::timeout(Duration::from_secs(20), snapshot.wait_for(|snapshot| wanted(&snapshot.state))).await;
+    outcome.unwrap_or_else(|_| panic!("{:?}", orchestrator.watch(&name(text)).unwrap().borrow().state)).unwrap().state.clone()
 }
 
 fn kill(pid: u32) {

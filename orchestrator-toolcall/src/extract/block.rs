@@ -68,22 +68,15 @@ pub(super) fn at(text: &str, offset: usize) -> Option<Block> {
     for (open, close) in PAIRS {
         if rest.starts_with(open) {
             let body = offset + open.len();
-            let end = text[body..]
-                .find(close)
-                .map_or(text.len(), |found| body + found + close.len());
+            let end = text[body..].find(close).map_or(text.len(), |found| body + found + close.len());
             return Some(Block::Open { body, end });
         }
         if close != "-->" && rest.starts_with(close) {
-            return Some(Block::OrphanClose {
-                end: offset + close.len(),
-            });
+            return Some(Block::OrphanClose { end: offset + close.len() });
         }
     }
     if let Some(body) = harmony_analysis(rest) {
-        return Some(Block::Open {
-            body: offset + body,
-            end: end_of_channel(text, offset + body),
-        });
+        return Some(Block::Open { body: offset + body, end: end_of_channel(text, offset + body) });
     }
     let tag = Tag::at(rest)?;
     if !is_hidden(tag.name) {
@@ -98,20 +91,13 @@ pub(super) fn at(text: &str, offset: usize) -> Option<Block> {
     }
     let end = text[body..].match_indices('<').find_map(|(found, _)| {
         let closing = Tag::at(&text[body + found..])?;
-        (closing.closes && closing.name.eq_ignore_ascii_case(tag.name))
-            .then_some(body + found + closing.length)
+        (closing.closes && closing.name.eq_ignore_ascii_case(tag.name)).then_some(body + found + closing.length)
     });
-    Some(Block::Open {
-        body,
-        end: end.unwrap_or(text.len()),
-    })
+    Some(Block::Open { body, end: end.unwrap_or(text.len()) })
 }
 
 fn is_hidden(name: &str) -> bool {
-    REASONING
-        .iter()
-        .chain(&RESULTS)
-        .any(|hidden| name.eq_ignore_ascii_case(hidden))
+    REASONING.iter().chain(&RESULTS).any(|hidden| name.eq_ignore_ascii_case(hidden))
 }
 
 /// A tag like `<name …>`, `</name>`, `<|name|>` or `<|/name|>`.
@@ -126,29 +112,18 @@ impl<'a> Tag<'a> {
     fn at(text: &'a str) -> Option<Self> {
         let inner = text.strip_prefix('<')?;
         let inner = inner.strip_prefix('|').unwrap_or(inner);
-        let (closes, inner) = inner
-            .strip_prefix('/')
-            .map_or((false, inner), |inner| (true, inner));
-        let end = inner
-            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-')))
-            .unwrap_or(inner.len());
+        let (closes, inner) = inner.strip_prefix('/').map_or((false, inner), |inner| (true, inner));
+        let end = inner.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-'))).unwrap_or(inner.len());
         let (name, after) = inner.split_at(end);
         if name.is_empty() {
             return None;
         }
         let window = after.len().min(MAX_TAG);
-        let close = after.as_bytes()[..window]
-            .iter()
-            .position(|byte| matches!(byte, b'>' | b'<'))?;
+        let close = after.as_bytes()[..window].iter().position(|byte| matches!(byte, b'>' | b'<'))?;
         if after.as_bytes()[close] != b'>' {
             return None;
         }
-        Some(Self {
-            name,
-            closes,
-            is_empty: after[..close].ends_with('/'),
-            length: text.len() - after.len() + close + 1,
-        })
+        Some(Self { name, closes, is_empty: after[..close].ends_with('/'), length: text.len() - after.len() + close + 1 })
     }
 }
 
@@ -157,9 +132,7 @@ fn harmony_analysis(text: &str) -> Option<usize> {
     const CHANNEL: &str = "<|channel|>";
     let name = text.strip_prefix(CHANNEL)?;
     let trimmed = name.trim_start_matches(' ');
-    trimmed
-        .starts_with("analysis")
-        .then(|| CHANNEL.len() + (name.len() - trimmed.len()) + "analysis".len())
+    trimmed.starts_with("analysis").then(|| CHANNEL.len() + (name.len() - trimmed.len()) + "analysis".len())
 }
 
 /// Where a channel ends: at its end token, or where the next message begins.
@@ -168,15 +141,7 @@ fn end_of_channel(text: &str, body: usize) -> usize {
         .match_indices("<|")
         .find(|(found, _)| {
             let rest = &text[body + found..];
-            [
-                "<|end|>",
-                "<|start|>",
-                "<|channel|>",
-                "<|return|>",
-                "<|call|>",
-            ]
-            .iter()
-            .any(|token| rest.starts_with(token))
+            ["<|end|>", "<|start|>", "<|channel|>", "<|return|>", "<|call|>"].iter().any(|token| rest.starts_with(token))
         })
         .map_or(text.len(), |(found, _)| body + found)
 }

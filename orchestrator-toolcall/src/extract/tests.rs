@@ -12,10 +12,7 @@ fn found(text: &str) -> (usize, usize) {
 }
 
 fn refused(text: &str) -> &'static str {
-    extract(text, &Limits::DEFAULT, Finish::Stop)
-        .unwrap_err()
-        .error
-        .code()
+    extract(text, &Limits::DEFAULT, Finish::Stop).unwrap_err().error.code()
 }
 
 #[test]
@@ -28,18 +25,12 @@ fn the_one_envelope_is_found_in_whatever_stands_around_it() {
         ("use {placeholder} or {a b}, like {\"a\": 1}: ", " ok?"),
         ("function f() { return {x: [y]}; }\n", ""),
         ("It's \"quoted\" and 'so' on — ", " }"),
-        (
-            "<think>{\"v\":1,\"type\":\"final\",\"content\":\"no\"}</think>",
-            "",
-        ),
+        ("<think>{\"v\":1,\"type\":\"final\",\"content\":\"no\"}</think>", ""),
         ("Let me think {\"v\":1}. </think>\n", ""),
         ("<THINK a=\"b\">{</THINK>", ""),
         ("[THINK] { [/THINK]", ""),
         ("◁think▷{\"v\":1}◁/think▷", ""),
-        (
-            "<|channel|>analysis<|message|>{\"v\":1,\"type\"<|end|><|start|>assistant<|channel|>final<|message|>",
-            "<|return|>",
-        ),
+        ("<|channel|>analysis<|message|>{\"v\":1,\"type\"<|end|><|start|>assistant<|channel|>final<|message|>", "<|return|>"),
         ("<!-- {\"v\":1} -->", ""),
         ("<answer><![CDATA[", "]]></answer>"),
         ("[Assistant]: ", ""),
@@ -48,11 +39,7 @@ fn the_one_envelope_is_found_in_whatever_stands_around_it() {
     ] {
         let text = format!("{before}{ENVELOPE}{after}");
         let (start, end) = found(&text);
-        assert_eq!(
-            (start, &text[start..start + ENVELOPE.len()]),
-            (before.len(), ENVELOPE),
-            "{text}"
-        );
+        assert_eq!((start, &text[start..start + ENVELOPE.len()]), (before.len(), ENVELOPE), "{text}");
         assert!(end >= start + ENVELOPE.len(), "{text}");
     }
 }
@@ -68,27 +55,15 @@ fn what_is_not_the_one_envelope_is_refused_for_its_reason() {
         ("<think>a</think> E <think>", "E"),
         ("E</think>", "toolcall.not_spoken"),
         ("E</think>{\"a\":1}", "toolcall.not_spoken"),
-        (
-            "<tool_response>E</tool_response> so it is",
-            "toolcall.not_spoken",
-        ),
+        ("<tool_response>E</tool_response> so it is", "toolcall.not_spoken"),
         ("EE", "toolcall.several_envelopes"),
         ("E then E", "toolcall.several_envelopes"),
         ("E,E", "toolcall.unclear_structure"),
         ("[E,E]", "toolcall.embedded"),
         ("[E]", "toolcall.embedded"),
-        (
-            "first {\"v\":1,\"type\":\"final\",\"content\":1 then E",
-            "toolcall.syntax",
-        ),
-        (
-            "{\"log\": \"a \"bad\" string\", \"x\": E}",
-            "toolcall.guessed_quotes",
-        ),
-        (
-            "{\"v\":1,\"type\":\"final\",\"content\":\"say \"E\"\"}",
-            "toolcall.guessed_quotes",
-        ),
+        ("first {\"v\":1,\"type\":\"final\",\"content\":1 then E", "toolcall.syntax"),
+        ("{\"log\": \"a \"bad\" string\", \"x\": E}", "toolcall.guessed_quotes"),
+        ("{\"v\":1,\"type\":\"final\",\"content\":\"say \"E\"\"}", "toolcall.guessed_quotes"),
     ] {
         let text = text.replace('E', ENVELOPE);
         if code == "E" {
@@ -101,21 +76,13 @@ fn what_is_not_the_one_envelope_is_refused_for_its_reason() {
 
 #[test]
 fn an_envelope_inside_other_data_is_not_taken_for_one() {
-    let extraction = extract(
-        &format!("{{\"result\":{ENVELOPE}}}"),
-        &Limits::DEFAULT,
-        Finish::Stop,
-    )
-    .unwrap();
+    let extraction = extract(&format!("{{\"result\":{ENVELOPE}}}"), &Limits::DEFAULT, Finish::Stop).unwrap();
     assert!(!is_like_envelope(&extraction.reading.value));
 }
 
 #[test]
 fn hostile_texts_take_little_time() {
-    let limits = Limits {
-        max_bytes: 1 << 30,
-        ..Limits::DEFAULT
-    };
+    let limits = Limits { max_bytes: 1 << 30, ..Limits::DEFAULT };
     for unit in [
         "[",
         "{",
@@ -150,10 +117,6 @@ fn hostile_texts_take_little_time() {
         let started = Instant::now();
         let _ = extract(&text, &limits, Finish::Stop);
         // Quadratic time would take minutes.
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "{unit}: {:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() < Duration::from_secs(10), "{unit}: {:?}", started.elapsed());
     }
 }

@@ -44,11 +44,7 @@ fn every_choice_has_its_prompt() {
 #[test]
 fn the_examples_in_the_prompt_are_envelopes() {
     let prompt = Prompt::new(&tools(), ModelFamily::Generic);
-    let examples: Vec<&str> = prompt
-        .text
-        .lines()
-        .filter(|line| line.starts_with("{\"v\""))
-        .collect();
+    let examples: Vec<&str> = prompt.text.lines().filter(|line| line.starts_with("{\"v\"")).collect();
     assert_eq!(examples.len(), 2);
     for example in examples {
         serde_json::from_str::<crate::Envelope>(example).unwrap();
@@ -74,33 +70,15 @@ fn families_are_known_by_their_names() {
 #[test]
 fn stop_strings_cannot_occur_inside_an_envelope() {
     let strings = StopForm::Strings { limit: 4 };
-    let stops = StopSequences::new(
-        ModelFamily::Llama,
-        &RuntimeCapabilities {
-            stop: strings,
-            ..Default::default()
-        },
-    );
+    let stops = StopSequences::new(ModelFamily::Llama, &RuntimeCapabilities { stop: strings, ..Default::default() });
     assert!(stops.tokens.is_empty());
     assert!(!stops.strings.is_empty());
     for stop in &stops.strings {
         // A raw control character never stands in a string, and no bracket or key starts like this.
-        assert!(
-            stop.starts_with('\n') && !stop[1..].starts_with(['"', '{', '}', '[', ']', ' ']),
-            "{stop:?}"
-        );
+        assert!(stop.starts_with('\n') && !stop[1..].starts_with(['"', '{', '}', '[', ']', ' ']), "{stop:?}");
     }
     let both = StopForm::StringsAndTokens { limit: 1 };
-    let stops = StopSequences::new(
-        ModelFamily::Llama,
-        &RuntimeCapabilities {
-            stop: both,
-            ..Default::default()
-        },
-    );
+    let stops = StopSequences::new(ModelFamily::Llama, &RuntimeCapabilities { stop: both, ..Default::default() });
     assert_eq!((stops.strings.len(), stops.tokens.len()), (1, 2));
-    assert_eq!(
-        StopSequences::new(ModelFamily::Llama, &RuntimeCapabilities::default()),
-        StopSequences::default()
-    );
+    assert_eq!(StopSequences::new(ModelFamily::Llama, &RuntimeCapabilities::default()), StopSequences::default());
 }

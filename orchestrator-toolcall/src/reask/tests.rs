@@ -1,8 +1,4 @@
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failing test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing test may panic")]
 
 use serde_json::json;
 
@@ -25,10 +21,8 @@ fn ask(reask: &mut Reask, text: &str) -> Correction {
     }
 }
 
-const WITHOUT_PLACE: &str =
-    r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","arguments":{}}]}"#;
-const WRONG_TYPE: &str =
-    r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","arguments":{"at":42}}]}"#;
+const WITHOUT_PLACE: &str = r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","arguments":{}}]}"#;
+const WRONG_TYPE: &str = r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","arguments":{"at":42}}]}"#;
 
 #[test]
 fn a_model_is_asked_twice_and_the_last_time_about_one_tool() {
@@ -42,10 +36,7 @@ fn a_model_is_asked_twice_and_the_last_time_about_one_tool() {
     assert_eq!(second.tools.max_calls(), 1);
     let third = "I cannot.";
     let step = reask.next(&tools().parse(third, Finish::Stop), third);
-    assert!(
-        matches!(step, ReaskStep::GiveUp(GiveUp::Exhausted { .. })),
-        "{step:?}"
-    );
+    assert!(matches!(step, ReaskStep::GiveUp(GiveUp::Exhausted { .. })), "{step:?}");
     assert_eq!(reask.asked(), MAX_REASKS);
 }
 
@@ -55,10 +46,7 @@ fn the_same_output_twice_stops_the_loop() {
     ask(&mut reask, WITHOUT_PLACE);
     let again = format!("{WITHOUT_PLACE}\n");
     let step = reask.next(&tools().parse(&again, Finish::Stop), &again);
-    assert!(
-        matches!(step, ReaskStep::GiveUp(GiveUp::Repeated { .. })),
-        "{step:?}"
-    );
+    assert!(matches!(step, ReaskStep::GiveUp(GiveUp::Repeated { .. })), "{step:?}");
 }
 
 #[test]
@@ -71,19 +59,9 @@ fn an_accepted_answer_is_accepted() {
 #[test]
 fn the_message_quotes_the_answer_and_names_at_most_five_findings() {
     let call = r#"{"name":"lok","arguments":{}}"#;
-    let text = format!(
-        r#"{{"v":1,"type":"tool_calls","calls":[{}]}}"#,
-        [call; 7].join(",")
-    );
+    let text = format!(r#"{{"v":1,"type":"tool_calls","calls":[{}]}}"#, [call; 7].join(","));
     let correction = ask(&mut Reask::new(tools()), &text);
-    assert_eq!(
-        correction
-            .message
-            .lines()
-            .filter(|line| line.starts_with("- "))
-            .count(),
-        5
-    );
+    assert_eq!(correction.message.lines().filter(|line| line.starts_with("- ")).count(), 5);
     assert!(correction.message.contains("\n> {\"v\":1"));
     insta::assert_snapshot!(ask(&mut Reask::new(tools()), WRONG_TYPE).message);
 }
@@ -91,10 +69,7 @@ fn the_message_quotes_the_answer_and_names_at_most_five_findings() {
 #[test]
 fn a_name_is_only_recognised_as_a_whole() {
     let text = "I would look_up(x)";
-    assert_eq!(
-        Reask::new(tools()).meant_tool(text).map(Tool::name),
-        Some("look_up")
-    );
+    assert_eq!(Reask::new(tools()).meant_tool(text).map(Tool::name), Some("look_up"));
     assert!(Reask::new(tools()).meant_tool("overlook_up-x").is_none());
 }
 

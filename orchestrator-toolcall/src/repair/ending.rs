@@ -10,10 +10,7 @@ impl Reader<'_> {
     /// Adds the closers that were forgotten, if generation ended normally.
     fn close_all(&mut self) -> Result<Next, ParseError> {
         if !self.ended_normally() {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Container,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Container });
         }
         let mut next = Next::Done;
         while self.is_open() {
@@ -28,10 +25,7 @@ impl Reader<'_> {
     pub(super) fn ended_after_value(&mut self) -> Result<Next, ParseError> {
         let touches_end = self.token_end == self.bytes.len();
         if touches_end && self.last_byte().is_ascii_digit() {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Number,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Number });
         }
         self.close_all()
     }
@@ -46,9 +40,7 @@ impl Reader<'_> {
             return Err(unexpected);
         }
         let rest = &self.text[self.at..];
-        let marker = ["```", "~~~", "</", "<|"]
-            .into_iter()
-            .find(|marker| rest.starts_with(marker));
+        let marker = ["```", "~~~", "</", "<|"].into_iter().find(|marker| rest.starts_with(marker));
         if let Some(marker) = marker {
             let next = self.close_all();
             self.log(EditKind::Fence, self.at, self.at + marker.len());
@@ -56,25 +48,15 @@ impl Reader<'_> {
         }
         let is_prose = rest.starts_with(begins_word)
             && !self.is_word_with_colon()
-            && !rest
-                .bytes()
-                .any(|byte| matches!(byte, b'{' | b'}' | b'[' | b']' | b'"'));
-        if is_prose {
-            self.close_all()
-        } else {
-            Err(unexpected)
-        }
+            && !rest.bytes().any(|byte| matches!(byte, b'{' | b'}' | b'[' | b']' | b'"'));
+        if is_prose { self.close_all() } else { Err(unexpected) }
     }
 
     /// Looks past the complete value and returns where it ends.
     pub(super) fn end_of_value(&mut self) -> Result<usize, ParseError> {
         if !self.is_tolerant() {
             self.skip_space()?;
-            return if self.at == self.bytes.len() {
-                Ok(self.at)
-            } else {
-                Err(self.unexpected("the end of the text"))
-            };
+            return if self.at == self.bytes.len() { Ok(self.at) } else { Err(self.unexpected("the end of the text")) };
         }
         let mut end = self.token_end;
         loop {
@@ -101,9 +83,7 @@ impl Reader<'_> {
     }
 
     fn last_byte(&self) -> u8 {
-        self.token_end
-            .checked_sub(1)
-            .map_or(0, |last| self.bytes[last])
+        self.token_end.checked_sub(1).map_or(0, |last| self.bytes[last])
     }
 }
 
@@ -112,11 +92,7 @@ const fn is_space(character: char) -> bool {
 }
 
 fn begins_key(text: &str) -> bool {
-    text.starts_with(begins_word)
-        && text
-            .trim_start_matches(is_word)
-            .trim_start_matches(is_space)
-            .starts_with(':')
+    text.starts_with(begins_word) && text.trim_start_matches(is_word).trim_start_matches(is_space).starts_with(':')
 }
 
 /// Says whether a text begins with a certain key, in whatever quotes, and its colon.
@@ -127,9 +103,7 @@ pub(crate) fn begins_key_of(text: &str, key: &str) -> bool {
     let Some(rest) = text.trim_start_matches(QUOTES).strip_prefix(key) else {
         return false;
     };
-    rest.trim_start_matches(QUOTES)
-        .trim_start_matches(is_space)
-        .starts_with([':', '：'])
+    rest.trim_start_matches(QUOTES).trim_start_matches(is_space).starts_with([':', '：'])
 }
 
 /// How far a string or number is looked through to see what follows it, in bytes.
@@ -148,18 +122,10 @@ fn begins_member(text: &str) -> bool {
             None => return text.len() > MAX_LOOK,
         },
         [b'-' | b'0'..=b'9', rest @ ..] => {
-            1 + rest
-                .iter()
-                .take_while(|byte| {
-                    byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')
-                })
-                .count()
+            1 + rest.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')).count()
         }
         _ => return text.starts_with('“'),
     };
-    let after = text
-        .get(token..)
-        .unwrap_or_default()
-        .trim_start_matches(is_space);
+    let after = text.get(token..).unwrap_or_default().trim_start_matches(is_space);
     after.starts_with([':', ',', ']', '}'])
 }

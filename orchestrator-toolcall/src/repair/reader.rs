@@ -95,12 +95,7 @@ impl<'a> Reader<'a> {
             Ok((value, end)) => {
                 // A string in odd quotes is logged after the space that follows it.
                 self.edits.sort_by_key(|edit| edit.start);
-                Ok(Reading {
-                    value,
-                    end,
-                    edits: self.edits,
-                    pivots: self.pivots,
-                })
+                Ok(Reading { value, end, edits: self.edits, pivots: self.pivots })
             }
             Err(error) => Err(Failure {
                 error,
@@ -110,16 +105,11 @@ impl<'a> Reader<'a> {
                 like_envelope: self.like_envelope,
             }),
         };
-        Attempt {
-            result,
-            mismatched_at: self.mismatched_at,
-        }
+        Attempt { result, mismatched_at: self.mismatched_at }
     }
 
     fn run(&mut self) -> Result<(Value, usize), ParseError> {
-        let mut next = Next::Value {
-            after: Before::Start,
-        };
+        let mut next = Next::Value { after: Before::Start };
         while next != Next::Done {
             self.skip_space()?;
             next = match next {
@@ -133,10 +123,7 @@ impl<'a> Reader<'a> {
         let end = self.end_of_value()?;
         match self.root.take() {
             Some(value) => Ok((value, end)),
-            None => Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Nothing,
-            }),
+            None => Err(ParseError::CutOff { offset: self.at, inside: CutOff::Nothing }),
         }
     }
 
@@ -157,10 +144,7 @@ impl<'a> Reader<'a> {
             }
             b'-' | b'0'..=b'9' => self.number()?,
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.literal()?,
-            _ => match self
-                .peek_char()
-                .filter(|c| self.is_tolerant() && opens_string(*c))
-            {
+            _ => match self.peek_char().filter(|c| self.is_tolerant() && opens_string(*c)) {
                 Some(open) => {
                     let text = self.other_quoted(open, Role::Value)?;
                     // The cursor is past the space that follows; nothing but a comma or closer can come.
@@ -179,18 +163,12 @@ impl<'a> Reader<'a> {
             Before::Colon => CutOff::Key,
             Before::Opener | Before::Comma(_) | Before::Nothing => CutOff::Container,
         };
-        ParseError::CutOff {
-            offset: self.at,
-            inside,
-        }
+        ParseError::CutOff { offset: self.at, inside }
     }
 
     fn literal(&mut self) -> Result<Value, ParseError> {
         let start = self.at;
-        while self
-            .peek()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             self.at += 1;
         }
         let word = &self.text[start..self.at];
@@ -202,16 +180,10 @@ impl<'a> Reader<'a> {
             "False" if self.is_tolerant() => Value::Bool(false),
             "None" if self.is_tolerant() => Value::Null,
             _ if self.at >= self.bytes.len() => {
-                return Err(ParseError::CutOff {
-                    offset: self.at,
-                    inside: CutOff::Literal,
-                });
+                return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Literal });
             }
             _ => {
-                return Err(ParseError::Unexpected {
-                    offset: start,
-                    expected: "a value; text stands in double quotes",
-                });
+                return Err(ParseError::Unexpected { offset: start, expected: "a value; text stands in double quotes" });
             }
         };
         self.log(EditKind::PythonLiteral, start, self.at);
@@ -220,23 +192,13 @@ impl<'a> Reader<'a> {
 
     fn key(&mut self, after: Before) -> Result<Next, ParseError> {
         let Some(byte) = self.peek() else {
-            return Err(ParseError::CutOff {
-                offset: self.at,
-                inside: CutOff::Container,
-            });
+            return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Container });
         };
         let key_at = self.at;
         let (key, quoting) = match byte {
             b'"' => {
                 let key = self.double_quoted(Role::Key)?;
-                (
-                    key,
-                    if after == Before::Nothing {
-                        Quoting::Unproven
-                    } else {
-                        Quoting::Double
-                    },
-                )
+                (key, if after == Before::Nothing { Quoting::Unproven } else { Quoting::Double })
             }
             b'}' if after == Before::Opener => return self.close(byte),
             b'}' if self.is_tolerant() => {
@@ -247,9 +209,7 @@ impl<'a> Reader<'a> {
                 return Err(self.unexpected("a key"));
             }
             _ => match self.peek_char().filter(|_| self.is_tolerant()) {
-                Some(open) if opens_string(open) => {
-                    (self.other_quoted(open, Role::Key)?, Quoting::Other)
-                }
+                Some(open) if opens_string(open) => (self.other_quoted(open, Role::Key)?, Quoting::Other),
                 Some(first) if begins_word(first) => (self.unquoted_key()?, Quoting::Other),
                 _ => return Err(self.unexpected("a key in double quotes")),
             },
@@ -257,12 +217,7 @@ impl<'a> Reader<'a> {
         if self.stack.len() == 1 && matches!(key.as_str(), "v" | "type" | "calls") {
             self.like_envelope = true;
         }
-        if let Some(Frame::Object {
-            key: slot,
-            key_at: slot_at,
-            ..
-        }) = self.stack.last_mut()
-        {
+        if let Some(Frame::Object { key: slot, key_at: slot_at, .. }) = self.stack.last_mut() {
             *slot = key;
             *slot_at = key_at;
         }
@@ -274,35 +229,22 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some(b':') => self.at += 1,
             None => {
-                return Err(ParseError::CutOff {
-                    offset: self.at,
-                    inside: CutOff::Key,
-                });
+                return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Key });
             }
             Some(_) if self.is_tolerant() && self.peek_char() == Some('：') => {
-                self.log(
-                    EditKind::WidePunctuation,
-                    self.at,
-                    self.at + '：'.len_utf8(),
-                );
+                self.log(EditKind::WidePunctuation, self.at, self.at + '：'.len_utf8());
                 self.at += '：'.len_utf8();
             }
-            Some(byte)
-                if self.is_tolerant() && quoting == Quoting::Double && self.begins_value(byte) =>
-            {
+            Some(byte) if self.is_tolerant() && quoting == Quoting::Double && self.begins_value(byte) => {
                 self.log(EditKind::MissingColon, self.token_end, self.token_end);
             }
             Some(_) if quoting == Quoting::Unproven => {
-                return Err(ParseError::GuessedQuotes {
-                    offset: self.token_end,
-                });
+                return Err(ParseError::GuessedQuotes { offset: self.token_end });
             }
             Some(_) => return Err(self.unexpected("a colon")),
         }
         self.has_member = true;
-        Ok(Next::Value {
-            after: Before::Colon,
-        })
+        Ok(Next::Value { after: Before::Colon })
     }
 
     fn after(&mut self) -> Result<Next, ParseError> {
@@ -332,16 +274,10 @@ impl<'a> Reader<'a> {
     /// Goes on without a comma, if what follows can be nothing but the next member.
     fn missing_comma(&mut self, byte: u8) -> Result<Next, ParseError> {
         if self.may_be_inner_quote(byte) {
-            return Err(ParseError::GuessedQuotes {
-                offset: self.token_end,
-            });
+            return Err(ParseError::GuessedQuotes { offset: self.token_end });
         }
         // In an object, the key has to prove itself by a colon.
-        let certain = if self.in_array() {
-            self.begins_value(byte)
-        } else {
-            byte == b'"' || self.is_word_with_colon()
-        };
+        let certain = if self.in_array() { self.begins_value(byte) } else { byte == b'"' || self.is_word_with_colon() };
         if !certain {
             return self.end_without_closers();
         }
@@ -354,11 +290,7 @@ impl<'a> Reader<'a> {
     /// What touches the quote may be part of the string, unless it is a key; and so may what stands apart from
     /// it, if the string ends, or the next one begins, with a space.
     fn may_be_inner_quote(&self, byte: u8) -> bool {
-        let is_blank = |offset: Option<usize>| {
-            offset
-                .and_then(|offset| self.bytes.get(offset))
-                .is_some_and(u8::is_ascii_whitespace)
-        };
+        let is_blank = |offset: Option<usize>| offset.and_then(|offset| self.bytes.get(offset)).is_some_and(u8::is_ascii_whitespace);
         let after_quote = self.token_end > 0 && self.bytes[self.token_end - 1] == b'"';
         let touches = self.at == self.token_end && (self.in_array() || byte != b'"');
         let begins_blank = byte == b'"' && is_blank(self.at.checked_add(1));
@@ -368,67 +300,38 @@ impl<'a> Reader<'a> {
     /// Says whether the cursor is at the first byte of a value.
     fn begins_value(&self, byte: u8) -> bool {
         matches!(byte, b'"' | b'{' | b'[' | b'-' | b'0'..=b'9')
-            || ["true", "false", "null", "True", "False", "None"]
-                .iter()
-                .any(|literal| {
-                    self.bytes[self.at..]
-                        .strip_prefix(literal.as_bytes())
-                        .is_some_and(|rest| {
-                            !rest
-                                .first()
-                                .is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_')
-                        })
-                })
+            || ["true", "false", "null", "True", "False", "None"].iter().any(|literal| {
+                self.bytes[self.at..]
+                    .strip_prefix(literal.as_bytes())
+                    .is_some_and(|rest| !rest.first().is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_'))
+            })
     }
 
     fn next_in_container(&self, after: Before) -> Next {
-        if self.in_array() {
-            Next::Value { after }
-        } else {
-            Next::Key { after }
-        }
+        if self.in_array() { Next::Value { after } } else { Next::Key { after } }
     }
 
     fn open(&mut self, byte: u8) -> Result<Next, ParseError> {
         if self.stack.len() >= self.limits.max_depth {
-            return Err(ParseError::TooDeep {
-                offset: self.at,
-                limit: self.limits.max_depth,
-            });
+            return Err(ParseError::TooDeep { offset: self.at, limit: self.limits.max_depth });
         }
         self.at += 1;
         self.token_end = self.at;
         if byte == b'{' {
-            self.stack.push(Frame::Object {
-                members: Map::new(),
-                key: String::new(),
-                key_at: self.at,
-            });
-            Ok(Next::Key {
-                after: Before::Opener,
-            })
+            self.stack.push(Frame::Object { members: Map::new(), key: String::new(), key_at: self.at });
+            Ok(Next::Key { after: Before::Opener })
         } else {
             let is_doubled = self.is_tolerant() && self.at >= 2 && self.bytes[self.at - 2] == b'[';
             self.stack.push(Frame::Array { items: Vec::new() });
             if is_doubled {
-                self.pivots.push(Pivot {
-                    offset: self.at - 1,
-                    depth: self.stack.len(),
-                    doubt: Doubt::ExtraOpener,
-                });
+                self.pivots.push(Pivot { offset: self.at - 1, depth: self.stack.len(), doubt: Doubt::ExtraOpener });
             }
-            Ok(Next::Value {
-                after: Before::Opener,
-            })
+            Ok(Next::Value { after: Before::Opener })
         }
     }
 
     fn close(&mut self, byte: u8) -> Result<Next, ParseError> {
-        if self
-            .stack
-            .last()
-            .is_some_and(|frame| frame.closer() == byte)
-        {
+        if self.stack.last().is_some_and(|frame| frame.closer() == byte) {
             self.note_pivot(|_| Doubt::ExtraCloser);
             self.at += 1;
             self.token_end = self.at;
@@ -458,11 +361,7 @@ impl<'a> Reader<'a> {
             return;
         };
         if self.is_tolerant() && outer.closer() == inner.closer() {
-            self.pivots.push(Pivot {
-                offset: self.at,
-                depth: self.stack.len(),
-                doubt: doubt(inner.closer()),
-            });
+            self.pivots.push(Pivot { offset: self.at, depth: self.stack.len(), doubt: doubt(inner.closer()) });
         }
     }
 
@@ -481,11 +380,7 @@ impl<'a> Reader<'a> {
                 return Ok(Next::Done);
             }
             Some(Frame::Array { items }) => items.push(value),
-            Some(Frame::Object {
-                members,
-                key,
-                key_at,
-            }) => {
+            Some(Frame::Object { members, key, key_at }) => {
                 if members.insert(std::mem::take(key), value).is_some() {
                     return Err(ParseError::DuplicateKey { offset: *key_at });
                 }
@@ -516,13 +411,7 @@ impl<'a> Reader<'a> {
 
     /// Says whether what is missing at the end of the text was merely forgotten.
     pub(super) const fn ended_normally(&self) -> bool {
-        matches!(
-            self.mode,
-            Mode::Tolerant {
-                finish: Finish::Stop,
-                ..
-            }
-        )
+        matches!(self.mode, Mode::Tolerant { finish: Finish::Stop, .. })
     }
 
     pub(super) const fn is_open(&self) -> bool {
@@ -534,9 +423,6 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) const fn unexpected(&self, expected: &'static str) -> ParseError {
-        ParseError::Unexpected {
-            offset: self.at,
-            expected,
-        }
+        ParseError::Unexpected { offset: self.at, expected }
     }
 }

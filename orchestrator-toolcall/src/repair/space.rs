@@ -41,11 +41,7 @@ impl Reader<'_> {
 
     /// Says whether what touches the last quote may be the text of a string whose own quote was taken for an end.
     fn is_inside_lost_quote(&self) -> bool {
-        self.at == self.token_end
-            && matches!(
-                self.bytes[..self.at],
-                [.., b' ' | b'\n' | b'\t' | b',' | b':' | b'[' | b'{', b'"']
-            )
+        self.at == self.token_end && matches!(self.bytes[..self.at], [.., b' ' | b'\n' | b'\t' | b',' | b':' | b'[' | b'{', b'"'])
     }
 
     fn skip_odd_spaces(&mut self) {
@@ -68,11 +64,7 @@ impl Reader<'_> {
                 return Err(ParseError::CutOff { offset: self.at, inside: CutOff::Comment });
             }
         }
-        let quotes = self.bytes[body..self.at]
-            .iter()
-            .filter(|byte| **byte == b'"')
-            .count();
-        if quotes % 2 == 1 {
+        if self.text[body..self.at].matches('"').count() % 2 == 1 {
             // A string that begins like a comment, and whose first quote is missing, looks like this.
             return Err(ParseError::GuessedQuotes { offset: start });
         }

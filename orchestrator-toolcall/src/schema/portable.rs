@@ -97,16 +97,9 @@ impl<'a> Reduction<'a> {
         let Some(target) = resolve(self.root, reference).filter(|_| !self.has_resources) else {
             return Map::new();
         };
-        let unrolled = self
-            .unrolling
-            .iter()
-            .filter(|open| **open == reference)
-            .count();
+        let unrolled = self.unrolling.iter().filter(|open| **open == reference).count();
         if unrolled > MAX_UNROLL {
-            return target
-                .as_object()
-                .map(|target| into_object(outline(target)))
-                .unwrap_or_default();
+            return target.as_object().map(|target| into_object(outline(target))).unwrap_or_default();
         }
         self.unrolling.push(reference);
         let reduced = self.schema(target, depth + 1);
@@ -116,26 +109,16 @@ impl<'a> Reduction<'a> {
 
     fn own_keywords(&mut self, object: &'a Map<String, Value>, depth: usize) -> Map<String, Value> {
         let mut reduced = Map::new();
-        let has_tuple = object.contains_key("prefixItems")
-            || matches!(object.get("items"), Some(Value::Array(_)));
+        let has_tuple = object.contains_key("prefixItems") || matches!(object.get("items"), Some(Value::Array(_)));
         let has_patterns = object.contains_key("patternProperties");
         for (keyword, value) in object {
             let kept = match keyword.as_str() {
                 "type" | "const" => Some(value.clone()),
-                "enum" => value
-                    .as_array()
-                    .filter(|options| !options.is_empty())
-                    .map(|_| value.clone()),
-                "properties" => value.as_object().map(|members| {
-                    members
-                        .iter()
-                        .map(|(name, member)| (name.clone(), self.schema(member, depth + 1)))
-                        .collect()
-                }),
-                "required" => value
-                    .as_array()
-                    .filter(|names| !names.is_empty())
-                    .map(|_| value.clone()),
+                "enum" => value.as_array().filter(|options| !options.is_empty()).map(|_| value.clone()),
+                "properties" => value
+                    .as_object()
+                    .map(|members| members.iter().map(|(name, member)| (name.clone(), self.schema(member, depth + 1))).collect()),
+                "required" => value.as_array().filter(|names| !names.is_empty()).map(|_| value.clone()),
                 // With patterns, other names than the declared ones may be meant.
                 "additionalProperties" if has_patterns => None,
                 "additionalProperties" => match value {
@@ -150,31 +133,15 @@ impl<'a> Reduction<'a> {
                 "anyOf" | "oneOf" => value
                     .as_array()
                     .filter(|branches| !branches.is_empty())
-                    .map(|branches| {
-                        branches
-                            .iter()
-                            .map(|branch| self.schema(branch, depth + 1))
-                            .collect()
-                    }),
+                    .map(|branches| branches.iter().map(|branch| self.schema(branch, depth + 1)).collect()),
                 "minItems" | "maxItems" | "minLength" | "maxLength" => small(value, MAX_BOUND),
-                "minimum" | "maximum"
-                    if object.get("type").is_some_and(|kind| kind == "integer") =>
-                {
-                    integer(value)
-                }
-                "pattern" => value
-                    .as_str()
-                    .filter(|pattern| is_plain_pattern(pattern))
-                    .map(|_| value.clone()),
+                "minimum" | "maximum" if object.get("type").is_some_and(|kind| kind == "integer") => integer(value),
+                "pattern" => value.as_str().filter(|pattern| is_plain_pattern(pattern)).map(|_| value.clone()),
                 _ => None,
             };
             if let Some(kept) = kept {
                 // `oneOf` promises more than engines keep; `anyOf` is what they mean by it.
-                let keyword = if keyword == "oneOf" {
-                    "anyOf"
-                } else {
-                    keyword.as_str()
-                };
+                let keyword = if keyword == "oneOf" { "anyOf" } else { keyword.as_str() };
                 if !reduced.contains_key(keyword) {
                     reduced.insert(keyword.to_owned(), kept);
                 }
@@ -186,13 +153,8 @@ impl<'a> Reduction<'a> {
 
 /// Says whether the draft that a schema names lets keywords stand beside `$ref`.
 fn has_siblings(schema: &Value) -> bool {
-    let draft = schema
-        .get("$schema")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    !["draft-03", "draft-04", "draft-06", "draft-07"]
-        .iter()
-        .any(|old| draft.contains(old))
+    let draft = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    !["draft-03", "draft-04", "draft-06", "draft-07"].iter().any(|old| draft.contains(old))
 }
 
 /// Says whether any part below the root has an identity of its own.
@@ -202,12 +164,7 @@ fn holds_resource(schema: &Value) -> bool {
     while let Some(value) = open.pop() {
         match value {
             Value::Object(object) => {
-                if !is_root
-                    && object
-                        .get("$id")
-                        .or_else(|| object.get("id"))
-                        .is_some_and(Value::is_string)
-                {
+                if !is_root && object.get("$id").or_else(|| object.get("id")).is_some_and(Value::is_string) {
                     return true;
                 }
                 open.extend(object.values());
@@ -279,20 +236,13 @@ fn tidy(reduced: &mut Map<String, Value>) {
         reduced.shift_remove("anyOf");
     }
     // A constant or a choice says everything.
-    if let Some(keyword) = ["const", "enum"]
-        .into_iter()
-        .find(|keyword| reduced.contains_key(*keyword))
-    {
+    if let Some(keyword) = ["const", "enum"].into_iter().find(|keyword| reduced.contains_key(*keyword)) {
         reduced.retain(|key, _| key == keyword);
     }
     // An additional property with a schema of its own beside a closed list of names of another branch stays as it is;
     // required names that are not declared must be declared, or grammars refer to nothing.
     let required: Vec<String> = match reduced.get("required") {
-        Some(Value::Array(names)) => names
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
     if !required.is_empty() {
@@ -319,14 +269,8 @@ fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     if fragment.starts_with('/') {
         return root.pointer(&percent_decoded(fragment)?);
     }
-    let definitions = ["$defs", "definitions"]
-        .into_iter()
-        .filter_map(|key| root.get(key)?.as_object());
-    definitions.flat_map(Map::values).find(|schema| {
-        schema
-            .get("$anchor")
-            .is_some_and(|anchor| anchor == fragment)
-    })
+    let definitions = ["$defs", "definitions"].into_iter().filter_map(|key| root.get(key)?.as_object());
+    definitions.flat_map(Map::values).find(|schema| schema.get("$anchor").is_some_and(|anchor| anchor == fragment))
 }
 
 fn percent_decoded(fragment: &str) -> Option<String> {
@@ -348,39 +292,21 @@ fn percent_decoded(fragment: &str) -> Option<String> {
 }
 
 fn small(value: &Value, limit: u64) -> Option<Value> {
-    value
-        .as_u64()
-        .filter(|bound| *bound <= limit)
-        .map(|_| value.clone())
+    value.as_u64().filter(|bound| *bound <= limit).map(|_| value.clone())
 }
 
 fn integer(value: &Value) -> Option<Value> {
-    value
-        .as_i64()
-        .filter(|bound| bound.unsigned_abs() <= MAX_INTEGER)
-        .map(|_| value.clone())
+    value.as_i64().filter(|bound| bound.unsigned_abs() <= MAX_INTEGER).map(|_| value.clone())
 }
 
 /// Says whether engines read a pattern as JSON Schema means it: anchored, and of plain parts only.
 fn is_plain_pattern(pattern: &str) -> bool {
-    let anchored = pattern.len() <= 200
-        && pattern.starts_with('^')
-        && pattern.ends_with('$')
-        && !pattern.ends_with("\\$");
-    let inner = pattern
-        .get(1..pattern.len().saturating_sub(1))
-        .unwrap_or_default();
-    let escapes_are_plain = inner.split('\\').skip(1).all(|after| {
-        after.starts_with([
-            '.', '-', '/', '(', ')', '[', ']', '{', '}', '+', '*', '?', '|',
-        ])
-    });
+    let anchored = pattern.len() <= 200 && pattern.starts_with('^') && pattern.ends_with('$') && !pattern.ends_with("\\$");
+    let inner = pattern.get(1..pattern.len().saturating_sub(1)).unwrap_or_default();
+    let escapes_are_plain =
+        inner.split('\\').skip(1).all(|after| after.starts_with(['.', '-', '/', '(', ')', '[', ']', '{', '}', '+', '*', '?', '|']));
     // Bars outside groups are not covered by the anchors; anchors inside and large counts are not understood.
-    anchored
-        && escapes_are_plain
-        && !inner.contains(['^', '$', '|', '\n'])
-        && !inner.contains("(?")
-        && !inner.contains('{')
+    anchored && escapes_are_plain && !inner.contains(['^', '$', '|', '\n']) && !inner.contains("(?") && !inner.contains('{')
 }
 
 #[cfg(test)]

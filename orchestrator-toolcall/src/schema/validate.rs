@@ -83,12 +83,8 @@ impl Validator {
             .take(MAX_TYPE_FINDINGS)
             .filter_map(|error| {
                 let types = match error.kind() {
-                    ValidationErrorKind::Type {
-                        kind: TypeKind::Single(single),
-                    } => vec![single.to_string()],
-                    ValidationErrorKind::Type {
-                        kind: TypeKind::Multiple(several),
-                    } => several.iter().map(|one| one.to_string()).collect(),
+                    ValidationErrorKind::Type { kind: TypeKind::Single(single) } => vec![single.to_string()],
+                    ValidationErrorKind::Type { kind: TypeKind::Multiple(several) } => several.iter().map(|one| one.to_string()).collect(),
                     _ => return None,
                 };
                 Some((error.instance_path().as_str().to_owned(), types))

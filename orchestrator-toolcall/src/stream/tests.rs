@@ -3,11 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn scan(text: &str, cuts: &[usize]) -> StreamState {
-    let mut scanner = StreamScanner::new(Limits {
-        max_whitespace_run: 16,
-        max_bytes: 4096,
-        ..Limits::DEFAULT
-    });
+    let mut scanner = StreamScanner::new(Limits { max_whitespace_run: 16, max_bytes: 4096, ..Limits::DEFAULT });
     let bytes = text.as_bytes();
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
     cuts.sort_unstable();
@@ -26,14 +22,8 @@ fn ends_at(text: &str, end: &str) {
 
 #[test]
 fn the_end_of_the_envelope_is_seen_whatever_its_strings_hold() {
-    ends_at(
-        r#"{"v":1,"type":"final","content":"}} \" } \\"}@ more"#,
-        "@ more",
-    );
-    ends_at(
-        r#"Sure: {"v":1,"type":"tool_calls","calls":[{"name":"f","arguments":{"a":"{"}}]}@{"v":1}"#,
-        "@{",
-    );
+    ends_at(r#"{"v":1,"type":"final","content":"}} \" } \\"}@ more"#, "@ more");
+    ends_at(r#"Sure: {"v":1,"type":"tool_calls","calls":[{"name":"f","arguments":{"a":"{"}}]}@{"v":1}"#, "@{");
     ends_at("{v: 1, type: 'final', content: 'a } in it'}@", "@");
     ends_at("use {this} and {\"a\": 1}, now {\"v\":1,\"x\":[]}@", "@");
 }
@@ -44,34 +34,17 @@ fn reasoning_never_completes_a_stream() {
     assert_eq!(scan(&format!("<think>{env}"), &[]), StreamState::Running);
     let mut scanner = StreamScanner::new(Limits::DEFAULT).starting_in_reasoning();
     assert_eq!(scanner.push(env.as_bytes()), StreamState::Running);
-    assert_eq!(
-        scanner.push(format!("</think>{env}").as_bytes()),
-        StreamState::Complete {
-            end: 2 * env.len() + 8
-        }
-    );
+    assert_eq!(scanner.push(format!("</think>{env}").as_bytes()), StreamState::Complete { end: 2 * env.len() + 8 });
     ends_at(&format!("<think>{env}</think>{env}@"), "@");
-    ends_at(
-        &format!("<|channel|>analysis<|message|>{env}<|end|>{env}@"),
-        "@",
-    );
+    ends_at(&format!("<|channel|>analysis<|message|>{env}<|end|>{env}@"), "@");
 }
 
 #[test]
 fn whitespace_outside_strings_is_cut_off() {
     let spaces = " ".repeat(40);
-    assert_eq!(
-        scan(&format!("{{\"v\":1,{spaces}"), &[]),
-        StreamState::WhitespaceLoop { start: 7 }
-    );
-    assert_eq!(
-        scan(&format!("{{\"v\":\"{spaces}"), &[]),
-        StreamState::Running
-    );
-    assert_eq!(
-        scan(&"\n".repeat(17), &[]),
-        StreamState::WhitespaceLoop { start: 0 }
-    );
+    assert_eq!(scan(&format!("{{\"v\":1,{spaces}"), &[]), StreamState::WhitespaceLoop { start: 7 });
+    assert_eq!(scan(&format!("{{\"v\":\"{spaces}"), &[]), StreamState::Running);
+    assert_eq!(scan(&"\n".repeat(17), &[]), StreamState::WhitespaceLoop { start: 0 });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::schema::Validator;
 
 /// Which types of one tool's arguments may be changed; everything is off unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each switch allows one conversion")]
 pub struct Coercion {
     /// `"5"` may become `5`.
     pub numbers_from_text: bool,
@@ -42,7 +43,7 @@ impl Coercion {
 const MAX_ROUNDS: usize = 4;
 
 /// Changes types until the value matches; says whether anything was changed.
-pub(super) fn coerce(value: &mut Value, validator: &Validator, policy: &Coercion) -> bool {
+pub(super) fn coerce(value: &mut Value, validator: &Validator, policy: Coercion) -> bool {
     let mut changed = false;
     for _ in 0..MAX_ROUNDS {
         let mut progress = false;
@@ -50,10 +51,7 @@ pub(super) fn coerce(value: &mut Value, validator: &Validator, policy: &Coercion
             let Some(slot) = value.pointer_mut(&pointer) else {
                 continue;
             };
-            if let Some(converted) = types
-                .iter()
-                .find_map(|wanted| convert(slot, wanted, policy))
-            {
+            if let Some(converted) = types.iter().find_map(|wanted| convert(slot, wanted, policy)) {
                 *slot = converted;
                 progress = true;
             }
@@ -67,35 +65,27 @@ pub(super) fn coerce(value: &mut Value, validator: &Validator, policy: &Coercion
 }
 
 /// The object a string of arguments holds, if the policy allows reading it.
-pub(super) fn arguments_from_text(value: &Value, policy: &Coercion) -> Option<Value> {
+pub(super) fn arguments_from_text(value: &Value, policy: Coercion) -> Option<Value> {
     convert(value, "object", policy)
 }
 
-fn convert(value: &Value, wanted: &str, policy: &Coercion) -> Option<Value> {
+fn convert(value: &Value, wanted: &str, policy: Coercion) -> Option<Value> {
     match (value, wanted) {
-        (Value::String(text), "integer" | "number") if policy.numbers_from_text => {
-            match parse_strict(text.as_bytes(), &Limits::DEFAULT) {
-                Ok(Value::Number(number)) => as_wanted(number, wanted),
-                _ => None,
-            }
-        }
+        (Value::String(text), "integer" | "number") if policy.numbers_from_text => match parse_strict(text.as_bytes(), &Limits::DEFAULT) {
+            Ok(Value::Number(number)) => as_wanted(number, wanted),
+            _ => None,
+        },
         (Value::String(text), "boolean") if policy.booleans_from_text => match text.as_str() {
             "true" | "True" => Some(Value::Bool(true)),
             "false" | "False" => Some(Value::Bool(false)),
             _ => None,
         },
-        (Value::Number(_) | Value::Bool(_), "string") if policy.text_from_scalars => {
-            Some(Value::String(value.to_string()))
-        }
-        (Value::String(text), "object" | "array")
-            if policy.containers_from_text && text.trim_start().starts_with(['{', '[']) =>
-        {
+        (Value::Number(_) | Value::Bool(_), "string") if policy.text_from_scalars => Some(Value::String(value.to_string())),
+        (Value::String(text), "object" | "array") if policy.containers_from_text && text.trim_start().starts_with(['{', '[']) => {
             let held = parse_strict(text.as_bytes(), &Limits::DEFAULT).ok()?;
             (held.is_object() == (wanted == "object")).then_some(held)
         }
-        (item, "array") if policy.arrays_from_items && !item.is_null() => {
-            Some(Value::Array(vec![item.clone()]))
-        }
+        (item, "array") if policy.arrays_from_items && !item.is_null() => Some(Value::Array(vec![item.clone()])),
         _ => None,
     }
 }

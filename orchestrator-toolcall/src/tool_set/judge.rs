@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::coerce::{arguments_from_text, coerce};
 use super::structure::{self, Candidate};
-use super::{ToolChoice, ToolSet};
+use super::{Tool, ToolChoice, ToolSet};
 use crate::envelope::{Call, Envelope};
 use crate::error::ParseError;
 use crate::extract::{Extraction, extract};
@@ -20,11 +20,7 @@ pub(super) fn text(set: &ToolSet, bytes: &[u8], finish: Finish) -> Verdict {
         Ok(text) => text,
         Err(error) => return Verdict::ambiguous(&error, String::new()),
     };
-    let Extraction {
-        reading,
-        start,
-        is_surrounded,
-    } = match extract(text, set.limits(), finish) {
+    let Extraction { reading, start, is_surrounded } = match extract(text, set.limits(), finish) {
         Ok(extraction) => extraction,
         Err(refusal) => return Verdict::ambiguous(&refusal.error, refusal.pointer),
     };
@@ -33,16 +29,7 @@ pub(super) fn text(set: &ToolSet, bytes: &[u8], finish: Finish) -> Verdict {
         (true, true) => Fidelity::Extracted,
         (true, false) => Fidelity::Exact,
     };
-    if structure::is_doubtful(
-        set,
-        &Candidate {
-            text,
-            start,
-            reading: &reading,
-            finish,
-            call: None,
-        },
-    ) {
+    if structure::is_doubtful(set, &Candidate { text, start, reading: &reading, finish, call: None }) {
         return unclear(&reading.edits);
     }
     let span = (start, reading.end);
@@ -72,29 +59,13 @@ pub(super) fn call(set: &ToolSet, name: &str, bytes: &[u8], finish: Finish) -> V
     };
     let rest = text[reading.end..].trim_start_matches([' ', '\n', '\r', '\t']);
     if !rest.is_empty() {
-        let error = ParseError::Unexpected {
-            offset: text.len() - rest.len(),
-            expected: "the end of the arguments",
-        };
+        let error = ParseError::Unexpected { offset: text.len() - rest.len(), expected: "the end of the arguments" };
         return Verdict::ambiguous(&error, "/calls/0/arguments".to_owned());
     }
-    if structure::is_doubtful(
-        set,
-        &Candidate {
-            text,
-            start,
-            reading: &reading,
-            finish,
-            call: Some(name),
-        },
-    ) {
+    if structure::is_doubtful(set, &Candidate { text, start, reading: &reading, finish, call: Some(name) }) {
         return unclear(&reading.edits);
     }
-    let fidelity = if reading.edits.is_empty() {
-        Fidelity::Exact
-    } else {
-        Fidelity::Repaired
-    };
+    let fidelity = if reading.edits.is_empty() { Fidelity::Exact } else { Fidelity::Repaired };
     let mut call = Map::new();
     call.insert("name".to_owned(), Value::String(name.to_owned()));
     call.insert("arguments".to_owned(), reading.value);
@@ -115,36 +86,18 @@ pub(super) fn envelope(set: &ToolSet, envelope: Envelope) -> Verdict {
 
 /// The envelope with one call.
 pub(super) fn one_call(name: &str, arguments: Map<String, Value>) -> Envelope {
-    Envelope::ToolCalls {
-        calls: vec![Call {
-            name: name.to_owned(),
-            arguments,
-        }],
-    }
+    Envelope::ToolCalls { calls: vec![Call { name: name.to_owned(), arguments }] }
 }
 
 fn unclear(edits: &[Edit]) -> Verdict {
-    let offset = edits
-        .iter()
-        .find(|edit| edit.kind.is_structural())
-        .map_or(0, |edit| edit.start);
+    let offset = edits.iter().find(|edit| edit.kind.is_structural()).map_or(0, |edit| edit.start);
     Verdict::ambiguous(&ParseError::UnclearStructure { offset }, String::new())
 }
 
-fn value(
-    set: &ToolSet,
-    mut value: Value,
-    mut fidelity: Fidelity,
-    mut edits: Vec<Edit>,
-    span: (usize, usize),
-) -> Verdict {
+fn value(set: &ToolSet, mut value: Value, mut fidelity: Fidelity, mut edits: Vec<Edit>, span: (usize, usize)) -> Verdict {
     if read_text_arguments(set, &mut value) {
         fidelity = Fidelity::Coerced;
-        edits.push(Edit {
-            kind: EditKind::Coerced,
-            start: span.0,
-            end: span.1,
-        });
+        edits.push(Edit { kind: EditKind::Coerced, start: span.0, end: span.1 });
     }
     match Envelope::from_value(value) {
         Ok(envelope) => finish_verdict(set, envelope, fidelity, edits, span),
@@ -162,14 +115,8 @@ fn read_text_arguments(set: &ToolSet, value: &mut Value) -> bool {
     };
     let mut changed = false;
     for call in calls {
-        let policy = call
-            .get("name")
-            .and_then(Value::as_str)
-            .and_then(|name| set.tool(name)?.coercion());
-        let (Some(policy), Some(arguments)) = (
-            policy,
-            call.get("arguments").filter(|value| value.is_string()),
-        ) else {
+        let policy = call.get("name").and_then(Value::as_str).and_then(|name| set.tool(name)?.coercion());
+        let (Some(policy), Some(arguments)) = (policy, call.get("arguments").filter(|value| value.is_string())) else {
             continue;
         };
         if let Some(held) = arguments_from_text(arguments, policy) {
@@ -181,13 +128,7 @@ fn read_text_arguments(set: &ToolSet, value: &mut Value) -> bool {
 }
 
 /// Holds an envelope against the tools and what may be called.
-fn finish_verdict(
-    set: &ToolSet,
-    mut envelope: Envelope,
-    mut fidelity: Fidelity,
-    mut edits: Vec<Edit>,
-    span: (usize, usize),
-) -> Verdict {
+fn finish_verdict(set: &ToolSet, mut envelope: Envelope, mut fidelity: Fidelity, mut edits: Vec<Edit>, span: (usize, usize)) -> Verdict {
     let mut problems = Vec::new();
     match &mut envelope {
         Envelope::Final { .. } if !set.may_answer() => {
@@ -199,20 +140,12 @@ fn finish_verdict(
         }
         Envelope::ToolCalls { calls } => {
             if calls.len() > set.max_calls() {
-                problems.push(Problem::new(
-                    "/calls",
-                    "maxItems",
-                    format!("at most {} items", set.max_calls()),
-                ));
+                problems.push(Problem::new("/calls", "maxItems", format!("at most {} items", set.max_calls())));
             }
             for (index, call) in calls.iter_mut().enumerate() {
                 if check_call(set, call, index, &mut problems) {
                     fidelity = Fidelity::Coerced;
-                    edits.push(Edit {
-                        kind: EditKind::Coerced,
-                        start: span.0,
-                        end: span.1,
-                    });
+                    edits.push(Edit { kind: EditKind::Coerced, start: span.0, end: span.1 });
                 }
                 if problems.len() >= MAX_PROBLEMS {
                     break;
@@ -221,13 +154,7 @@ fn finish_verdict(
         }
     }
     if problems.is_empty() {
-        Verdict {
-            fidelity,
-            envelope: Some(envelope),
-            edits,
-            errors: problems,
-            span: None,
-        }
+        Verdict { fidelity, envelope: Some(envelope), edits, errors: problems, span: None }
     } else {
         Verdict::refused(fidelity, edits, problems)
     }
@@ -235,26 +162,17 @@ fn finish_verdict(
 
 /// Validates the arguments of one call; says whether types were changed to make them valid.
 fn check_call(set: &ToolSet, call: &mut Call, index: usize, problems: &mut Vec<Problem>) -> bool {
-    let Some(tool) = set
-        .tool(&call.name)
-        .filter(|tool| set.may_call(tool.name()))
-    else {
-        let names: Vec<_> = set.callable().map(|tool| tool.name()).collect();
-        problems.push(Problem::new(
-            format!("/calls/{index}/name"),
-            "enum",
-            names.join(" | "),
-        ));
+    let Some(tool) = set.tool(&call.name).filter(|tool| set.may_call(tool.name())) else {
+        let names: Vec<_> = set.callable().map(Tool::name).collect();
+        problems.push(Problem::new(format!("/calls/{index}/name"), "enum", names.join(" | ")));
         return false;
     };
     let mut arguments = Value::Object(std::mem::take(&mut call.arguments));
     let mut coerced = false;
     if !tool.validator().is_valid(&arguments) {
         let original = tool.validator().problems(&arguments, MAX_PROBLEMS);
-        coerced = tool.coercion().is_some_and(|policy| {
-            coerce(&mut arguments, tool.validator(), policy)
-                && tool.validator().is_valid(&arguments)
-        });
+        coerced =
+            tool.coercion().is_some_and(|policy| coerce(&mut arguments, tool.validator(), policy) && tool.validator().is_valid(&arguments));
         if !coerced {
             let prefix = format!("/calls/{index}/arguments");
             problems.extend(original.into_iter().map(|problem| problem.below(&prefix)));

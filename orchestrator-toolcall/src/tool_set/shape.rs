@@ -23,24 +23,13 @@ pub(super) fn read(tools: &Value, shape: Option<Shape>) -> Result<Vec<Tool>, Too
         None => ("", tools),
     };
     let Some(list) = list.as_array() else {
-        return Err(ToolError::Shape {
-            place: place.to_owned(),
-            reason: "expected an array of tools",
-        });
+        return Err(ToolError::Shape { place: place.to_owned(), reason: "expected an array of tools" });
     };
-    list.iter()
-        .enumerate()
-        .map(|(index, tool)| one(tool, shape, &format!("{place}/{index}")))
-        .collect()
+    list.iter().enumerate().map(|(index, tool)| one(tool, shape, &format!("{place}/{index}"))).collect()
 }
 
 fn one(tool: &Value, shape: Option<Shape>, place: &str) -> Result<Tool, ToolError> {
-    let refuse = |reason| {
-        Err(ToolError::Shape {
-            place: place.to_owned(),
-            reason,
-        })
-    };
+    let refuse = |reason| Err(ToolError::Shape { place: place.to_owned(), reason });
     if !tool.is_object() {
         return refuse("expected an object");
     }
@@ -52,10 +41,7 @@ fn one(tool: &Value, shape: Option<Shape>, place: &str) -> Result<Tool, ToolErro
             (tool.get("function").unwrap_or(tool), "parameters")
         }
         Shape::Anthropic => {
-            if tool
-                .get("type")
-                .is_some_and(|kind| kind != "custom" && !kind.is_null())
-            {
+            if tool.get("type").is_some_and(|kind| kind != "custom" && !kind.is_null()) {
                 return refuse("only tools of type `custom` are supported");
             }
             (tool, "input_schema")

@@ -37,10 +37,7 @@ enum Fit {
 /// Says whether another reading of the brackets fits as well.
 pub(super) fn is_doubtful(set: &ToolSet, candidate: &Candidate<'_>) -> bool {
     let mended = |kind| candidate.reading.edits.iter().any(|edit| edit.kind == kind);
-    let (missing, extra) = (
-        mended(EditKind::MissingCloser),
-        mended(EditKind::ExtraCloser),
-    );
+    let (missing, extra) = (mended(EditKind::MissingCloser), mended(EditKind::ExtraCloser));
     if !missing && !extra {
         return false;
     }
@@ -55,13 +52,7 @@ pub(super) fn is_doubtful(set: &ToolSet, candidate: &Candidate<'_>) -> bool {
         .pivots
         .iter()
         .filter(|pivot| pivot.depth >= depth)
-        .filter(|pivot| {
-            if pivot.doubt == Doubt::ExtraCloser {
-                extra
-            } else {
-                missing
-            }
-        })
+        .filter(|pivot| if pivot.doubt == Doubt::ExtraCloser { extra } else { missing })
         .collect();
     if places.is_empty() {
         return false;
@@ -72,19 +63,10 @@ pub(super) fn is_doubtful(set: &ToolSet, candidate: &Candidate<'_>) -> bool {
         return false;
     }
     // With several brackets missing, not all of the other places are tried together.
-    let several = candidate
-        .reading
-        .edits
-        .iter()
-        .filter(|edit| edit.kind == EditKind::MissingCloser)
-        .count()
-        > 1;
+    let several = candidate.reading.edits.iter().filter(|edit| edit.kind == EditKind::MissingCloser).count() > 1;
     (several && ours == Fit::Loose)
         || places.len() > MAX_TRIES
-        || places.into_iter().any(|place| {
-            other_reading(candidate, place, set)
-                .is_some_and(|other| fit(set, candidate, other) >= ours)
-        })
+        || places.into_iter().any(|place| other_reading(candidate, place, set).is_some_and(|other| fit(set, candidate, other) >= ours))
 }
 
 /// What the text says if the bracket in question stands elsewhere; nothing if it then says the same or makes no sense.
@@ -96,16 +78,9 @@ fn other_reading(candidate: &Candidate<'_>, place: &Pivot, set: &ToolSet) -> Opt
         Doubt::ExtraCloser | Doubt::ExtraOpener => format!("{before} {}", &after[1..]),
     };
     let other = read_tolerant(&changed, 0, set.limits(), candidate.finish).ok()?;
-    let structural = |reading: &Reading| {
-        reading
-            .edits
-            .iter()
-            .filter(|edit| edit.kind.is_structural())
-            .count()
-    };
+    let structural = |reading: &Reading| reading.edits.iter().filter(|edit| edit.kind.is_structural()).count();
     let fewer = structural(&other) < structural(candidate.reading);
-    (fewer && other.end == changed.len() && other.value != candidate.reading.value)
-        .then_some(other.value)
+    (fewer && other.end == changed.len() && other.value != candidate.reading.value).then_some(other.value)
 }
 
 fn fit(set: &ToolSet, candidate: &Candidate<'_>, value: Value) -> Fit {
@@ -128,10 +103,7 @@ fn fit(set: &ToolSet, candidate: &Candidate<'_>, value: Value) -> Fit {
             let arguments = Value::Object(call.arguments);
             if !tool.validator().is_valid(&arguments) {
                 Fit::None
-            } else if tool
-                .closed_validator()
-                .is_some_and(|closed| closed.is_valid(&arguments))
-            {
+            } else if tool.closed_validator().is_some_and(|closed| closed.is_valid(&arguments)) {
                 Fit::Declared
             } else {
                 Fit::Loose

@@ -32,17 +32,10 @@ impl Tool {
     ///
     /// # Errors
     /// The name has characters that protocols do not carry, or the schema cannot be compiled.
-    pub fn try_new(
-        name: &str,
-        description: Option<&str>,
-        parameters: Value,
-    ) -> Result<Self, ToolError> {
-        let is_name =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
+    pub fn try_new(name: &str, description: Option<&str>, parameters: Value) -> Result<Self, ToolError> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
         if name.is_empty() || name.len() > 128 || !name.chars().all(is_name) {
-            return Err(ToolError::BadName {
-                name: shorten(name.to_owned()),
-            });
+            return Err(ToolError::BadName { name: shorten(name.to_owned()) });
         }
         let parameters = match parameters {
             Value::Null => json!({"type": "object", "properties": {}}),
@@ -97,8 +90,8 @@ impl Tool {
 
     /// The policy for changing types in its arguments, if there is one.
     #[must_use]
-    pub const fn coercion(&self) -> Option<&Coercion> {
-        self.coercion.as_ref()
+    pub const fn coercion(&self) -> Option<Coercion> {
+        self.coercion
     }
 
     /// The compiled full schema.
@@ -109,9 +102,6 @@ impl Tool {
 
     /// The full schema with undeclared properties forbidden, if that makes a usable schema.
     pub(super) fn closed_validator(&self) -> Option<&Validator> {
-        self.definition
-            .closed
-            .get_or_init(|| Validator::new(&schema::close(&self.definition.parameters)).ok())
-            .as_ref()
+        self.definition.closed.get_or_init(|| Validator::new(&schema::close(&self.definition.parameters)).ok()).as_ref()
     }
 }

@@ -29,37 +29,22 @@ pub enum Kind {
 
 /// How a value is written down.
 pub fn write(random: &mut Random, value: &Value) -> Vec<Token> {
-    let (comma, colon, newline) =
-        *random.pick(&[("", "", false), (" ", " ", false), ("", " ", true)]);
+    let (comma, colon, newline) = *random.pick(&[("", "", false), (" ", " ", false), ("", " ", true)]);
     let ascii = random.chance(30);
     let mut tokens = Vec::new();
     write_value(value, &mut tokens, comma, colon, newline, ascii, 0);
     tokens
 }
 
-fn write_value(
-    value: &Value,
-    out: &mut Vec<Token>,
-    comma: &str,
-    colon: &str,
-    newline: bool,
-    ascii: bool,
-    level: usize,
-) {
+fn write_value(value: &Value, out: &mut Vec<Token>, comma: &str, colon: &str, newline: bool, ascii: bool, level: usize) {
     let push = |out: &mut Vec<Token>, kind, text: &str| {
         if !text.is_empty() {
-            out.push(Token {
-                kind,
-                text: text.to_owned(),
-            });
+            out.push(Token { kind, text: text.to_owned() });
         }
     };
     let line = |out: &mut Vec<Token>, level: usize| {
         if newline {
-            out.push(Token {
-                kind: Kind::Space,
-                text: format!("\n{}", "  ".repeat(level)),
-            });
+            out.push(Token { kind: Kind::Space, text: format!("\n{}", "  ".repeat(level)) });
         }
     };
     match value {
@@ -126,11 +111,7 @@ pub fn join(tokens: &[Token]) -> String {
 
 /// Python's `repr` of a string.
 pub fn python_string(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
     for character in text.chars() {
         match character {
@@ -139,9 +120,7 @@ pub fn python_string(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\\' => out.push_str("\\\\"),
             _ if character == quote => out.extend(['\\', quote]),
-            '\0'..='\u{1f}' | '\u{7f}'..='\u{a0}' => {
-                out.push_str(&format!("\\x{:02x}", u32::from(character)))
-            }
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{a0}' => out.push_str(&format!("\\x{:02x}", u32::from(character))),
             _ => out.push(character),
         }
     }
@@ -194,17 +173,12 @@ pub struct Damaged {
 type Make = fn(&mut Random, &Value) -> Option<Damaged>;
 
 fn stopped(text: String) -> Option<Damaged> {
-    Some(Damaged {
-        text,
-        stopped: true,
-    })
+    Some(Damaged { text, stopped: true })
 }
 
 /// Kinds of damage after which the meaning is certain.
 pub const CERTAIN: [(&str, Make); 27] = [
-    ("clean", |random, value| {
-        stopped(join(&write(random, value)))
-    }),
+    ("clean", |random, value| stopped(join(&write(random, value)))),
     ("fence", |random, value| stopped(fenced(random, value))),
     ("prose", |random, value| {
         let text = join(&write(random, value));
@@ -217,11 +191,7 @@ pub const CERTAIN: [(&str, Make); 27] = [
     }),
     ("prose and fence", |random, value| {
         let text = fenced(random, value);
-        stopped(format!(
-            "{}\n\n{text}\n{}",
-            random.pick(&PROSE),
-            random.pick(&PROSE)
-        ))
+        stopped(format!("{}\n\n{text}\n{}", random.pick(&PROSE), random.pick(&PROSE)))
     }),
     ("wrapper", |random, value| {
         let (open, close) = *random.pick(&WRAPPERS);
@@ -230,28 +200,14 @@ pub const CERTAIN: [(&str, Make); 27] = [
     ("reasoning before", |random, value| {
         let (open, close) = *random.pick(&REASONING);
         let thought = *random.pick(&PROSE);
-        stopped(format!(
-            "{open}{thought} {{\"v\":1,\"type\":\"tool_calls\",\"calls\":[]}}{close}\n{}",
-            join(&write(random, value))
-        ))
+        stopped(format!("{open}{thought} {{\"v\":1,\"type\":\"tool_calls\",\"calls\":[]}}{close}\n{}", join(&write(random, value))))
     }),
     ("comments", |random, value| {
         let mut tokens = write(random, value);
         for _ in 0..=random.below(3) {
             let at = random.below(tokens.len() - 1) + 1;
-            let text = *random.pick(&[
-                " // a \"comment\", {it} is\n",
-                "/* a, b: 'c' */",
-                " # note: x}\n",
-                "// it's\r\n",
-            ]);
-            tokens.insert(
-                at,
-                Token {
-                    kind: Kind::Space,
-                    text: text.to_owned(),
-                },
-            );
+            let text = *random.pick(&[" // a \"comment\", {it} is\n", "/* a, b: 'c' */", " # note: x}\n", "// it's\r\n"]);
+            tokens.insert(at, Token { kind: Kind::Space, text: text.to_owned() });
         }
         stopped(join(&tokens))
     }),
@@ -261,10 +217,7 @@ pub const CERTAIN: [(&str, Make); 27] = [
         let mut last = Kind::Open;
         for token in tokens {
             if token.kind == Kind::Close && last != Kind::Open && random.chance(60) {
-                out.push(Token {
-                    kind: Kind::Comma,
-                    text: ",".to_owned(),
-                });
+                out.push(Token { kind: Kind::Comma, text: ",".to_owned() });
             }
             if token.kind != Kind::Space {
                 last = token.kind;
@@ -276,14 +229,8 @@ pub const CERTAIN: [(&str, Make); 27] = [
     ("missing comma", |random, value| {
         let mut tokens = write(random, value);
         let at = *random.pick(&positions(&tokens, Kind::Comma));
-        if tokens
-            .get(at + 1)
-            .is_none_or(|next| next.kind != Kind::Space)
-        {
-            tokens[at] = Token {
-                kind: Kind::Space,
-                text: " ".to_owned(),
-            };
+        if tokens.get(at + 1).is_none_or(|next| next.kind != Kind::Space) {
+            tokens[at] = Token { kind: Kind::Space, text: " ".to_owned() };
         } else {
             tokens.remove(at);
         }
@@ -315,17 +262,13 @@ pub const CERTAIN: [(&str, Make); 27] = [
         tokens[at].text = " ".to_owned();
         stopped(join(&tokens))
     }),
-    ("single quotes", |random, value| {
-        stopped(join(&python(random, value, false)))
-    }),
+    ("single quotes", |random, value| stopped(join(&python(random, value, false)))),
     ("python literals", |random, value| {
         let mut tokens = write(random, value);
         python_words(&mut tokens);
         stopped(join(&tokens))
     }),
-    ("python repr", |random, value| {
-        stopped(join(&python(random, value, true)))
-    }),
+    ("python repr", |random, value| stopped(join(&python(random, value, true)))),
     ("unquoted keys", |random, value| {
         let mut tokens = write(random, value);
         for token in &mut tokens {
@@ -357,10 +300,7 @@ pub const CERTAIN: [(&str, Make); 27] = [
     }),
     ("closer too many", |random, value| {
         let text = join(&write(random, value));
-        stopped(format!(
-            "{text}{}",
-            random.pick(&["}", "]", "]}", "}}", "\n}", " ] "])
-        ))
+        stopped(format!("{text}{}", random.pick(&["}", "]", "]}", "}}", "\n}", " ] "])))
     }),
     ("call closer forgotten", |random, value| {
         // The closer of the last call is missing, those of the list and the envelope are there.
@@ -371,9 +311,7 @@ pub const CERTAIN: [(&str, Make); 27] = [
         tokens.remove(at);
         stopped(join(&tokens))
     }),
-    ("byte order mark", |random, value| {
-        stopped(format!("\u{feff}{}", join(&write(random, value))))
-    }),
+    ("byte order mark", |random, value| stopped(format!("\u{feff}{}", join(&write(random, value))))),
     ("crlf", |random, value| {
         let text = serde_json::to_string_pretty(value).unwrap();
         let _ = random.next();
@@ -383,21 +321,8 @@ pub const CERTAIN: [(&str, Make); 27] = [
         let mut tokens = write(random, value);
         for _ in 0..=random.below(4) {
             let at = random.below(tokens.len() + 1);
-            let text = *random.pick(&[
-                "\u{a0}",
-                "\u{3000}",
-                "\u{2009} ",
-                "\u{200b}",
-                "\u{202f}\u{a0}",
-                "\u{2028}",
-            ]);
-            tokens.insert(
-                at,
-                Token {
-                    kind: Kind::Space,
-                    text: text.to_owned(),
-                },
-            );
+            let text = *random.pick(&["\u{a0}", "\u{3000}", "\u{2009} ", "\u{200b}", "\u{202f}\u{a0}", "\u{2028}"]);
+            tokens.insert(at, Token { kind: Kind::Space, text: text.to_owned() });
         }
         stopped(join(&tokens))
     }),
@@ -417,11 +342,7 @@ pub const CERTAIN: [(&str, Make); 27] = [
     ("escaped whole", |random, value| {
         let text = join(&write(random, value));
         let escaped = serde_json::to_string(&text).unwrap();
-        stopped(if random.chance(50) {
-            escaped
-        } else {
-            escaped[1..escaped.len() - 1].to_owned()
-        })
+        stopped(if random.chance(50) { escaped } else { escaped[1..escaped.len() - 1].to_owned() })
     }),
     ("wide punctuation", |random, value| {
         let mut tokens = write(random, value);
@@ -442,38 +363,19 @@ pub const CERTAIN: [(&str, Make); 27] = [
                 token.text = token.text.trim_matches('"').to_owned();
             }
         }
-        let comment = Token {
-            kind: Kind::Space,
-            text: " /* why */ ".to_owned(),
-        };
+        let comment = Token { kind: Kind::Space, text: " /* why */ ".to_owned() };
         tokens.insert(1, comment);
         let (open, close) = *random.pick(&WRAPPERS);
         let text = join(&tokens);
-        stopped(format!(
-            "{}\n{open}{text}{close}\n{}",
-            random.pick(&PROSE),
-            random.pick(&PROSE)
-        ))
+        stopped(format!("{}\n{open}{text}{close}\n{}", random.pick(&PROSE), random.pick(&PROSE)))
     }),
 ];
 
 /// Kinds of damage that may or may not leave the meaning certain: right or refused, but never wrong.
 pub const DOUBTFUL: [(&str, Make); 6] = [
-    ("a bracket dropped", |random, value| {
-        drop_one(random, value, |kind| {
-            matches!(kind, Kind::Open | Kind::Close)
-        })
-    }),
-    ("a bracket doubled", |random, value| {
-        double_one(random, value, |kind| {
-            matches!(kind, Kind::Open | Kind::Close)
-        })
-    }),
-    ("a comma or colon doubled", |random, value| {
-        double_one(random, value, |kind| {
-            matches!(kind, Kind::Comma | Kind::Colon)
-        })
-    }),
+    ("a bracket dropped", |random, value| drop_one(random, value, |kind| matches!(kind, Kind::Open | Kind::Close))),
+    ("a bracket doubled", |random, value| double_one(random, value, |kind| matches!(kind, Kind::Open | Kind::Close))),
+    ("a comma or colon doubled", |random, value| double_one(random, value, |kind| matches!(kind, Kind::Comma | Kind::Colon))),
     ("a quote dropped", |random, value| {
         let mut tokens = write(random, value);
         let mut places = positions(&tokens, Kind::Key);
@@ -505,18 +407,14 @@ pub const DOUBTFUL: [(&str, Make); 6] = [
 
 fn drop_one(random: &mut Random, value: &Value, chosen: fn(Kind) -> bool) -> Option<Damaged> {
     let mut tokens = write(random, value);
-    let places: Vec<usize> = (0..tokens.len())
-        .filter(|at| chosen(tokens[*at].kind))
-        .collect();
+    let places: Vec<usize> = (0..tokens.len()).filter(|at| chosen(tokens[*at].kind)).collect();
     tokens.remove(*random.pick(&places));
     stopped(join(&tokens))
 }
 
 fn double_one(random: &mut Random, value: &Value, chosen: fn(Kind) -> bool) -> Option<Damaged> {
     let mut tokens = write(random, value);
-    let places: Vec<usize> = (0..tokens.len())
-        .filter(|at| chosen(tokens[*at].kind))
-        .collect();
+    let places: Vec<usize> = (0..tokens.len()).filter(|at| chosen(tokens[*at].kind)).collect();
     let at = *random.pick(&places);
     tokens.insert(at, tokens[at].clone());
     stopped(join(&tokens))
@@ -527,42 +425,21 @@ pub const REFUSED: [(&str, Make); 12] = [
     ("cut off anywhere, by length", |random, value| {
         let text = join(&write(random, value));
         let cut = boundary(&text, random.below(text.len()));
-        Some(Damaged {
-            text: text[..cut].to_owned(),
-            stopped: false,
-        })
+        Some(Damaged { text: text[..cut].to_owned(), stopped: false })
     }),
-    ("cut off in a string", |random, value| {
-        cut_inside(random, value, Kind::Text)
-    }),
-    ("cut off in a key", |random, value| {
-        cut_inside(random, value, Kind::Key)
-    }),
+    ("cut off in a string", |random, value| cut_inside(random, value, Kind::Text)),
+    ("cut off in a key", |random, value| cut_inside(random, value, Kind::Key)),
     ("cut off in a number", |random, value| {
         let tokens = write(random, value);
         let places = positions(&tokens, Kind::Number);
         let at = *random.pick(&places);
         let keep = 1 + random.below(tokens[at].text.len());
-        stopped(format!(
-            "{}{}",
-            join(&tokens[..at]),
-            &tokens[at].text[..keep]
-        ))
+        stopped(format!("{}{}", join(&tokens[..at]), &tokens[at].text[..keep]))
     }),
-    ("cut off in a literal", |random, value| {
-        cut_inside(random, value, Kind::Word)
-    }),
+    ("cut off in a literal", |random, value| cut_inside(random, value, Kind::Word)),
     ("two envelopes", |random, value| {
         let (first, second) = (join(&write(random, value)), join(&write(random, value)));
-        let between = *random.pick(&[
-            "",
-            "\n",
-            ", ",
-            " or maybe ",
-            "\n```\n```json\n",
-            "</tool_call><tool_call>",
-            " // ",
-        ]);
+        let between = *random.pick(&["", "\n", ", ", " or maybe ", "\n```\n```json\n", "</tool_call><tool_call>", " // "]);
         stopped(format!("{first}{between}{second}"))
     }),
     ("two envelopes in a list", |random, value| {
@@ -572,16 +449,8 @@ pub const REFUSED: [(&str, Make); 12] = [
     ("duplicate key", |random, value| {
         let tokens = write(random, value);
         let at = *random.pick(&positions(&tokens, Kind::Key));
-        let again = format!(
-            "{}:{},",
-            tokens[at].text,
-            random.pick(&["1", "\"x\"", "null", "{}"])
-        );
-        stopped(format!(
-            "{}{again}{}",
-            join(&tokens[..at]),
-            join(&tokens[at..])
-        ))
+        let again = format!("{}:{},", tokens[at].text, random.pick(&["1", "\"x\"", "null", "{}"]));
+        stopped(format!("{}{again}{}", join(&tokens[..at]), join(&tokens[at..])))
     }),
     ("only in reasoning", |random, value| {
         let (open, close) = *random.pick(&REASONING);
@@ -594,9 +463,7 @@ pub const REFUSED: [(&str, Make); 12] = [
     }),
     ("only in a tool result", |random, value| {
         let text = join(&write(random, value));
-        stopped(format!(
-            "<tool_response>{text}</tool_response>\nThat is what it said."
-        ))
+        stopped(format!("<tool_response>{text}</tool_response>\nThat is what it said."))
     }),
     ("nested quotes", |random, value| {
         let mut tokens = write(random, value);
@@ -622,27 +489,14 @@ pub const REFUSED: [(&str, Make); 12] = [
         let mut tokens = python(random, value, false);
         let places = positions(&tokens, Kind::Text);
         let at = *random.pick(places.get(2..).filter(|places| !places.is_empty())?);
-        tokens[at].text = random
-            .pick(&[
-                "'it's'",
-                "'the dogs' bowls'",
-                "'rock 'n' roll'",
-                "'a 'b', 'c' d'",
-                "''tis'",
-                "'the boys''",
-            ])
-            .to_string();
+        tokens[at].text =
+            random.pick(&["'it's'", "'the dogs' bowls'", "'rock 'n' roll'", "'a 'b', 'c' d'", "''tis'", "'the boys''"]).to_string();
         stopped(join(&tokens))
     }),
 ];
 
 fn positions(tokens: &[Token], kind: Kind) -> Vec<usize> {
-    tokens
-        .iter()
-        .enumerate()
-        .filter(|(_, token)| token.kind == kind)
-        .map(|(index, _)| index)
-        .collect()
+    tokens.iter().enumerate().filter(|(_, token)| token.kind == kind).map(|(index, _)| index).collect()
 }
 
 fn boundary(text: &str, mut at: usize) -> usize {

@@ -169,9 +169,7 @@ pub fn value(random: &mut Random, schema: &Value) -> Value {
         "number" => serde_json::from_str(random.pick::<&str>(&NUMBERS)).unwrap(),
         "boolean" => json!(random.chance(50)),
         "null" => Value::Null,
-        "array" => (0..random.below(4))
-            .map(|_| value(random, &schema["items"]))
-            .collect(),
+        "array" => (0..random.below(4)).map(|_| value(random, &schema["items"])).collect(),
         _ => {
             let required = schema["required"].as_array().unwrap();
             let mut members = Map::new();

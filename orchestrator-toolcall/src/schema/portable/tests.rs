@@ -16,53 +16,21 @@ fn what_engines_do_not_take_is_left_out() {
         &json!({"type": "string", "format": "email", "minLength": 1, "maxLength": 5000, "pattern": "a+", "title": "x", "default": "y"}),
         &json!({"type": "string", "minLength": 1}),
     );
-    check(
-        &json!({"type": "string", "pattern": "^[a-z]+\\.[0-9]*$"}),
-        &json!({"type": "string", "pattern": "^[a-z]+\\.[0-9]*$"}),
-    );
-    for pattern in [
-        "a$",
-        "^a",
-        "^a|b$",
-        "^\\d$",
-        "^(?:a)$",
-        "^a{1,9999}$",
-        "^a\\$",
-    ] {
+    check(&json!({"type": "string", "pattern": "^[a-z]+\\.[0-9]*$"}), &json!({"type": "string", "pattern": "^[a-z]+\\.[0-9]*$"}));
+    for pattern in ["a$", "^a", "^a|b$", "^\\d$", "^(?:a)$", "^a{1,9999}$", "^a\\$"] {
         check(&json!({"pattern": pattern}), &json!({}));
     }
-    check(
-        &json!({"type": "integer", "minimum": 1, "maximum": 9}),
-        &json!({"type": "integer", "minimum": 1, "maximum": 9}),
-    );
-    check(
-        &json!({"type": "number", "minimum": 1, "multipleOf": 2}),
-        &json!({"type": "number"}),
-    );
-    check(
-        &json!({"not": {"type": "null"}, "if": {}, "then": {}, "uniqueItems": true}),
-        &json!({}),
-    );
-    check(
-        &json!({"type": "string", "enum": ["a", "b"]}),
-        &json!({"enum": ["a", "b"]}),
-    );
-    check(
-        &json!({"oneOf": [{"type": "string"}, {"type": "null"}]}),
-        &json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
-    );
-    check(
-        &json!({"prefixItems": [{"type": "string"}], "items": false, "type": "array"}),
-        &json!({"type": "array"}),
-    );
+    check(&json!({"type": "integer", "minimum": 1, "maximum": 9}), &json!({"type": "integer", "minimum": 1, "maximum": 9}));
+    check(&json!({"type": "number", "minimum": 1, "multipleOf": 2}), &json!({"type": "number"}));
+    check(&json!({"not": {"type": "null"}, "if": {}, "then": {}, "uniqueItems": true}), &json!({}));
+    check(&json!({"type": "string", "enum": ["a", "b"]}), &json!({"enum": ["a", "b"]}));
+    check(&json!({"oneOf": [{"type": "string"}, {"type": "null"}]}), &json!({"anyOf": [{"type": "string"}, {"type": "null"}]}));
+    check(&json!({"prefixItems": [{"type": "string"}], "items": false, "type": "array"}), &json!({"type": "array"}));
     check(
         &json!({"properties": {"a": {"type": "string"}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}),
         &json!({"properties": {"a": {"type": "string"}}}),
     );
-    check(
-        &json!({"required": ["a"]}),
-        &json!({"required": ["a"], "properties": {"a": {}}}),
-    );
+    check(&json!({"required": ["a"]}), &json!({"required": ["a"], "properties": {"a": {}}}));
 }
 
 #[test]
@@ -90,15 +58,9 @@ fn references_are_inlined_and_recursion_is_bounded() {
     let reduced = portable(&tree).to_string();
     assert!(!reduced.contains("$ref"));
     assert_eq!(reduced.matches("\"next\"").count(), 3);
-    check(
-        &json!({"$ref": "#v", "$defs": {"x": {"$anchor": "v", "type": "string"}}}),
-        &json!({"type": "string"}),
-    );
+    check(&json!({"$ref": "#v", "$defs": {"x": {"$anchor": "v", "type": "string"}}}), &json!({"type": "string"}));
     check(&json!({"$ref": "#"}), &json!({}));
-    check(
-        &json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
-        &json!({}),
-    );
+    check(&json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}), &json!({}));
     let old = json!({"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"a": {"$ref": "#/definitions/s", "minLength": 3}}, "definitions": {"s": {"type": "string"}}});
     check(&old, &json!({"properties": {"a": {"type": "string"}}}));
 }
@@ -109,21 +71,12 @@ fn growth_is_bounded() {
     let mut definitions = Map::new();
     for level in 0..12 {
         let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
-        let members: Map<String, Value> = (0..8)
-            .map(|index| (format!("p{index}"), next.clone()))
-            .collect();
-        definitions.insert(
-            format!("d{level}"),
-            json!({"type": "object", "properties": members}),
-        );
+        let members: Map<String, Value> = (0..8).map(|index| (format!("p{index}"), next.clone())).collect();
+        definitions.insert(format!("d{level}"), json!({"type": "object", "properties": members}));
     }
     definitions.insert("d12".to_owned(), json!({"type": "string"}));
     let reduced = portable(&json!({"$ref": "#/$defs/d0", "$defs": definitions}));
-    assert!(
-        reduced.to_string().len() < 1 << 20,
-        "{}",
-        reduced.to_string().len()
-    );
+    assert!(reduced.to_string().len() < 1 << 20, "{}", reduced.to_string().len());
     // All members refer to themselves in every way.
     let knot = json!({"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"items": {"$ref": "#"}}, "c": {"anyOf": [{"$ref": "#"}, {"allOf": [{"$ref": "#"}]}]}}});
     assert!(portable(&knot).to_string().len() < 1 << 20);
@@ -176,8 +129,7 @@ fn values() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
-            prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c"]), inner, 0..3)
-                .prop_map(|members| json!(members)),
+            prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c"]), inner, 0..3).prop_map(|members| json!(members)),
         ]
     })
 }
