@@ -59,6 +59,7 @@ impl Runtime for PythonEngine {
             program: PathBuf::from("/usr/bin/env"),
             arguments: vec!["python3".to_owned(), "-c".to_owned(), script, host, port],
             variables: BTreeMap::new(),
+            removed_prefixes: Vec::new(),
             listen: request.listen,
             health_path: "/health".to_owned(),
         })
