@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use orchestrator_core::env::{EnvError, EnvRegistry, Environment, EnvironmentReport, EnvironmentStatus};
 use orchestrator_core::operation::{NoProgress, Progress};
-use orchestrator_core::{EnvKey, Paths};
+use orchestrator_core::{EnvKey, Paths, Problem};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Bench, Tools, blocking, collect_leftovers, io_error};
@@ -129,17 +129,14 @@ impl EnvRegistry for UvEnvironments {
     async fn list(&self) -> Result<Vec<EnvironmentStatus>, EnvError> {
         let status = |recipe: &Recipe| {
             let key = &recipe.text.key;
-            let found = match self.look(key) {
-                Ok(found) => Some(found),
-                Err(EnvError::NotInstalled { .. }) => None,
-                Err(error) => {
-                    tracing::warn!(%key, %error, "an installed environment cannot be used");
-                    None
-                }
+            let (found, problem) = match self.look(key) {
+                Ok(found) => (Some(found), None),
+                Err(EnvError::NotInstalled { .. }) => (None, None),
+                Err(error) => (None, Some(Problem::from(error))),
             };
             let outdated = found.as_ref().is_some_and(|found| found.manifest.recipe_digest != recipe.digest);
             let installed = found.map(|found| found.environment);
-            EnvironmentStatus { key: key.clone(), description: recipe.text.description.clone(), installed, outdated }
+            EnvironmentStatus { key: key.clone(), description: recipe.text.description.clone(), installed, problem, outdated }
         };
         Ok(self.recipes.iter().map(status).collect())
     }

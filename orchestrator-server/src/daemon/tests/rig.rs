@@ -113,7 +113,7 @@ pub(super) fn recipe() -> EnvKey {
 #[async_trait]
 impl EnvRegistry for OneRecipe {
     async fn list(&self) -> Result<Vec<EnvironmentStatus>, EnvError> {
-        Ok(vec![EnvironmentStatus { key: recipe(), description: "for tests".to_owned(), installed: None, outdated: false }])
+        Ok(vec![EnvironmentStatus { key: recipe(), description: "for tests".to_owned(), installed: None, problem: None, outdated: false }])
     }
 
     async fn find(&self, key: &EnvKey) -> Result<Environment, EnvError> {
