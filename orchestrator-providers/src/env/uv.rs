@@ -17,7 +17,7 @@ use super::lock::{self, Waited};
 use super::log::{self, BuildLog};
 use super::manifest::Manifest;
 use super::recipe::{self, PythonVersion, Recipe};
-use super::{health, python, tool};
+use super::{collect, health, python, tool};
 use crate::wiring::ProviderSettings;
 
 /// Environments built with `uv` from the recipes that are compiled in.
@@ -80,6 +80,16 @@ impl UvEnvironments {
             let log = log::newest(&self.paths.logs(), key).unwrap_or_else(|| self.paths.logs());
             EnvError::Unhealthy { key: key.clone(), detail, log }
         })
+    }
+
+    /// Removes older versions that nobody uses. That it fails is no failure of whoever asked for the newest.
+    async fn remove_unused(&self, key: &EnvKey) {
+        let (of, paths) = (key.clone(), self.paths.clone());
+        match blocking(move || collect::remove_unused(&of, &paths)).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(%key, removed, "removed old versions of an environment"),
+            Err(error) => tracing::warn!(%key, %error, "could not remove old versions of an environment"),
+        }
     }
 
     /// Waits for the lock of a key.
@@ -151,7 +161,9 @@ impl EnvRegistry for UvEnvironments {
     async fn create(&self, key: &EnvKey, progress: &dyn Progress, cancel: &CancellationToken) -> Result<Environment, EnvError> {
         let recipe = self.recipe(key)?;
         let up_to_date = || self.look(key).ok().filter(|found| found.manifest.recipe_digest == recipe.digest);
-        if let Some(found) = up_to_date() {
+        if let Some(found) = up_to_date()
+            && collect::old_versions(key, &self.paths).is_ok_and(|old| old.is_empty())
+        {
             return Ok(found.environment);
         }
         let held = self.lock(&self.bench(key, progress, cancel, None)).await?;
@@ -160,6 +172,9 @@ impl EnvRegistry for UvEnvironments {
             Some(found) => Ok(found.environment),
             None => self.create_locked(recipe, progress, cancel).await,
         };
+        if result.is_ok() {
+            self.remove_unused(key).await;
+        }
         drop(held);
         result
     }

@@ -363,9 +363,19 @@ async fn an_environment_of_an_older_recipe_is_outdated_and_replaced() {
     let listed = home.environments().list().await.unwrap();
     assert!(listed[0].outdated && listed[0].installed.is_some());
     assert_eq!(home.environments().find(&key()).await.unwrap().path, old, "an outdated environment goes on working");
+    // A server runs from the old one; what is no version of ours is none of our business.
+    let mut server =
+        std::process::Command::new("sh").args(["-c", "sleep 60; :", &old.join("server.py").display().to_string()]).spawn().unwrap();
+    fs::create_dir(old.with_file_name("a person's folder")).unwrap();
     let new = create(&home).await.unwrap();
     assert_eq!(new.digest, made.digest);
     assert!(!home.environments().list().await.unwrap()[0].outdated);
+    assert!(old.exists(), "a server runs from it");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(create(&home).await.unwrap(), new);
+    assert!(!old.exists() && new.path.exists() && home.leftovers().is_empty(), "{:?}", home.versions());
+    assert_eq!(home.versions().len(), 3, "{:?}", home.versions());
 }
 
 #[tokio::test]
