@@ -1,6 +1,6 @@
 //! The command line, as types. Nothing here acts: it only says what may be typed and explains it.
 //!
-//! One file for each group of commands lies in `args/`. Help text is kept readable at 60 columns.
+//! The doc comments are the help texts. One file for each group of commands lies in `args/`. Help text is kept readable at 60 columns.
 
 pub(crate) mod config;
 pub(crate) mod daemon;
@@ -44,6 +44,7 @@ pub(crate) struct Arguments {
 }
 
 /// What holds for every command.
+#[expect(clippy::doc_markdown, reason = "the doc comments are help texts, where backticks would stand as they are")]
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {

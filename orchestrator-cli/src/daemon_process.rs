@@ -69,6 +69,7 @@ impl Coded for StartError {
 pub(crate) async fn ensure_running(home: &Home, verbosity: u8) -> Result<Started, CommandError> {
     let client = Client::unix(home.paths.socket());
     if answers(&client).await {
+        tracing::info!(socket = %client.target(), "the daemon is there");
         return Ok(Started { client, by_us: false });
     }
     let deadline = Instant::now() + START_DEADLINE;
@@ -77,7 +78,7 @@ pub(crate) async fn ensure_running(home: &Home, verbosity: u8) -> Result<Started
     loop {
         if answers(&client).await {
             let by_us = attempt.exit().is_none();
-            tracing::debug!(by_us, "the daemon answers");
+            tracing::info!(by_us, "the daemon answers");
             return Ok(Started { client, by_us });
         }
         if let Some(status) = attempt.exit() {
@@ -125,7 +126,7 @@ impl Attempt {
         command.args((0..verbosity).map(|_| "-v"));
         let error_output = log.try_clone().map_err(spawned)?;
         command.stdin(Stdio::null()).stdout(log).stderr(error_output);
-        tracing::debug!(?program, log = %path.display(), "starting the daemon");
+        tracing::info!(?program, log = %path.display(), "starting the daemon");
         let process = command.spawn().map_err(spawned)?;
         Ok(Self { process, log: path, log_start })
     }

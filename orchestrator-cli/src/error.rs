@@ -156,6 +156,8 @@ fn indent_after_first(text: &str, indent: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
     use super::*;
 
     fn plain(problem: &Problem) -> String {

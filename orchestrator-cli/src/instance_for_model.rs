@@ -24,6 +24,13 @@ pub(crate) struct ChosenInstance {
     pub(crate) is_new: bool,
 }
 
+/// Returns the first instance that serves `model`.
+#[must_use]
+pub(crate) fn find(instances_dir: &Path, model: &ModelReference) -> Option<InstanceName> {
+    let catalog = InstanceCatalog::scan(instances_dir);
+    catalog.specs().find(|spec| spec.model.reference == *model).map(|spec| spec.name.clone())
+}
+
 /// Returns the first of `names` that is free or serves `model` already, and configures it where it is free. When all
 /// of them serve other models the last one gets a number. A new one handles tool calls as `tools` says.
 pub(crate) fn choose(
@@ -68,5 +75,7 @@ mod tests {
         assert_eq!(choose("file:/m/2.gguf"), ("a-b".to_owned(), true));
         assert_eq!(choose("file:/m/3.gguf"), ("a-b-2".to_owned(), true));
         assert_eq!(choose("file:/m/2.gguf"), ("a-b".to_owned(), false));
+        let found = |model: &str| find(home.path(), &model.parse().unwrap()).map(|name| name.to_string());
+        assert_eq!((found("file:/m/3.gguf").as_deref(), found("file:/m/4.gguf")), (Some("a-b-2"), None));
     }
 }

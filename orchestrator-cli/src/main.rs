@@ -2,6 +2,12 @@
 //!
 //! The only crate that prints, or reads arguments, environment variables or the home directory.
 
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "texts for people are short; `write!` into a text would hide them behind a result that cannot be an error"
+)]
+
 mod args;
 mod chat;
 mod commands;

@@ -60,6 +60,7 @@ impl Output {
 
     /// Returns how many columns the results may take; `None` when nobody looks at them directly.
     #[must_use]
+    #[expect(clippy::unused_self, reason = "how wide it is belongs to the output")]
     pub(crate) fn width(self) -> Option<usize> {
         let stdout = std::io::stdout();
         if !stdout.is_terminal() {
@@ -69,6 +70,7 @@ impl Output {
     }
 
     /// Writes text for people to standard output as it is.
+    #[expect(clippy::unused_self, reason = "where it goes belongs to the output")]
     pub(crate) fn text(self, text: &str) -> Result<(), CommandError> {
         let mut stdout = anstream::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| CommandError::output(&error))

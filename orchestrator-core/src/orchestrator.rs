@@ -76,8 +76,9 @@ impl Orchestrator {
         &self.inner.services.config
     }
 
-    /// Returns the events after a number, oldest first, at most `limit`.
+    /// Returns the events after a number, oldest first, at most `limit`. What happened before the call is among them.
     pub async fn events_after(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, Problem> {
+        self.inner.services.events.flush().await;
         Ok(self.inner.services.store.events_after(sequence, limit).await?)
     }
 
@@ -100,6 +101,7 @@ impl Orchestrator {
 
     /// Lists the models that are on this machine: those of the providers, and those that instances name.
     pub async fn models(&self) -> Result<Vec<InstalledModel>, Problem> {
+        self.inner.fleet.reload(&self.inner.services);
         let mut models: Vec<InstalledModel> = Vec::new();
         for provider in self.inner.services.providers.values() {
             models.extend(provider.installed().await?);

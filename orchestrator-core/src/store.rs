@@ -27,7 +27,8 @@ pub struct InstanceRecord {
     /// Whether it should run.
     pub wanted: bool,
     /// The configuration its server was started with, so that it can be watched even if the file is gone or broken.
-    pub spec: InstanceSpec,
+    /// Absent when an earlier version wrote it and this one cannot read it any more.
+    pub spec: Option<InstanceSpec>,
     /// Its server, while one was started and not seen to end.
     pub server: Option<RunningServer>,
     /// How many times its server was started again by itself since the last `up`.

@@ -46,6 +46,8 @@ pub struct Behaviour {
     pub ignore_sigterm: bool,
     /// Leaves a process behind that is in another session and whose parent is gone.
     pub grandchild: Option<Grandchild>,
+    /// Prints this many MiB to its error output once it is ready, and then `the flood is over`.
+    pub flood_mib: u32,
     /// A file to which each start appends a line with its process id.
     pub starts_file: Option<PathBuf>,
 }
@@ -69,6 +71,7 @@ impl Default for Behaviour {
             texts: Vec::new(),
             ignore_sigterm: false,
             grandchild: None,
+            flood_mib: 0,
             starts_file: None,
         }
     }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::shell::{TaskResult, answers, call, command, root, target_dir};
+use crate::shell::{TaskResult, answers, call, cargo, command, output, root, target_dir};
 
 /// What building and testing the wheel needs, exactly.
 const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0"];
+
+/// Ends well in a Python that is new enough.
+const IS_NEW_ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
 
 fn run_python(python: &Path, arguments: &[&str]) -> TaskResult {
     call(command(python).args(arguments))
@@ -18,47 +20,71 @@ pub(crate) fn run() -> TaskResult {
     let python = make_venv(&venv)?;
     run_python(&python, &[&["-m", "pip", "install", "--quiet", "--disable-pip-version-check"], TOOLS].concat())?;
     let wheels = target_dir().join("wheels");
-    if wheels.exists() {
-        fs::remove_dir_all(&wheels).map_err(|error| format!("could not empty `{}`: {error}", wheels.display()))?;
-    }
-    let wheels_text = wheels.to_string_lossy().into_owned();
-    let build = [
-        "-m",
-        "maturin",
-        "build",
-        "--profile",
-        "wheel",
-        "--locked",
-        "--manifest-path",
-        "orchestrator-py/Cargo.toml",
-        "--out",
-        &wheels_text,
-    ];
-    // Maturin wants to know the interpreter it builds for; an abi3 wheel serves all later ones.
-    call(command(&python).args(build).args(["--interpreter", &python.to_string_lossy()]).env("VIRTUAL_ENV", &venv))?;
-    let wheel = only_file_in(&wheels)?;
-    run_python(&python, &["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", &wheel.to_string_lossy()])?;
+    let wheel = build_wheel(&python, &venv, &wheels)?;
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall", "--no-deps"];
+    call(command(&python).args(install).arg(&wheel))?;
+    // Some of the tests talk to a daemon.
+    call(&mut cargo(&["build", "--quiet", "--locked", "--bin", "orch"]))?;
     let orch = target_dir().join("debug").join("orch");
-    call(command(&python).args(["-m", "pytest", "-q", "orchestrator-py/tests"]).env("ORCH_TEST_BINARY", orch))?;
+    let pytest = ["-B", "-m", "pytest", "--quiet", "orchestrator-py/tests"];
+    call(command(&python).args(pytest).env("ORCH_TEST_BINARY", orch).env("PYTHONDONTWRITEBYTECODE", "1"))?;
     // Outside the source tree, so that the installed stubs are compared with the installed module.
-    call(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))
+    call(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))?;
+    let settings = root().join("orchestrator-py").join("pyproject.toml");
+    let sources = ["orchestrator-py/tests", "examples/python"].map(|folder| root().join(folder));
+    let mut check = command(&python);
+    check.args(["-m", "mypy", "--no-error-summary", "--config-file"]).arg(settings).args(sources).current_dir(&wheels);
+    call(&mut check)
 }
 
-/// Makes a virtual environment, with whatever of `venv`, `uv` and `virtualenv` this machine has.
+/// Builds the wheel into a folder that holds nothing else.
+fn build_wheel(python: &Path, venv: &Path, wheels: &Path) -> TaskResult<PathBuf> {
+    if wheels.exists() {
+        fs::remove_dir_all(wheels).map_err(|error| format!("could not empty `{}`: {error}", wheels.display()))?;
+    }
+    let build = ["-m", "maturin", "build", "--quiet", "--profile", "dev", "--locked", "--manifest-path", "orchestrator-py/Cargo.toml"];
+    // Maturin wants to know the interpreter it builds for; the wheel serves that version and all later ones.
+    call(command(python).args(build).arg("--out").arg(wheels).arg("--interpreter").arg(python).env("VIRTUAL_ENV", venv))?;
+    only_file_in(wheels)
+}
+
+/// Makes a virtual environment, with whatever this machine has for it.
 fn make_venv(venv: &Path) -> TaskResult<PathBuf> {
     let python = venv.join("bin").join("python");
-    if answers(command(&python).args(["-m", "pip", "--version"])) {
+    let works = || answers(command(&python).args(["-c", IS_NEW_ENOUGH])) && answers(command(&python).args(["-m", "pip", "--version"]));
+    if works() {
         return Ok(python);
     }
-    let path = venv.to_string_lossy().into_owned();
-    let ways: [&[&str]; 3] = [&["python3", "-m", "venv", &path], &["uv", "venv", "--seed", &path], &["python3", "-m", "virtualenv", &path]];
+    if !answers(command("python3").args(["-c", IS_NEW_ENOUGH])) {
+        return Err("the Python module needs `python3` of version 3.10 or newer (Debian: `apt install python3 python3-venv`)".to_owned());
+    }
+    // `venv` may lack the pip it puts inside: Debian has that in a package of its own.
+    let ways: [fn(&Path) -> bool; 4] = [
+        |venv| answers(command("python3").args(["-m", "venv"]).arg(venv)),
+        |venv| answers(command("uv").args(["venv", "--seed", "--python", "python3"]).arg(venv)),
+        |venv| answers(command("python3").args(["-m", "virtualenv"]).arg(venv)),
+        with_the_systems_pip,
+    ];
     for way in ways {
-        let made = Command::new(way[0]).args(&way[1..]).current_dir(root()).status().is_ok_and(|status| status.success());
-        if made && answers(command(&python).args(["-m", "pip", "--version"])) {
+        if venv.exists() {
+            fs::remove_dir_all(venv).map_err(|error| format!("could not remove `{}`: {error}", venv.display()))?;
+        }
+        if way(venv) && works() {
             return Ok(python);
         }
     }
-    Err("no virtual environment could be made: install Python ≥ 3.10 with `venv` (Debian: `apt install python3-venv`)".to_owned())
+    Err("no virtual environment could be made: Python has neither `venv` nor `pip` (Debian: `apt install python3-venv`)".to_owned())
+}
+
+/// Makes an environment without pip, and has the system's pip put one inside.
+fn with_the_systems_pip(venv: &Path) -> bool {
+    if !answers(command("python3").args(["-m", "venv", "--without-pip"]).arg(venv)) {
+        return false;
+    }
+    let ask = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let Ok(packages) = output(command(venv.join("bin").join("python")).args(["-c", ask])) else { return false };
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", packages.trim(), "pip"];
+    answers(command("python3").args(install))
 }
 
 fn only_file_in(folder: &Path) -> TaskResult<PathBuf> {

@@ -28,31 +28,27 @@ enum Part {
     Python,
 }
 
-fn run_part(part_name: &str, task: impl FnOnce() -> TaskResult) -> TaskResult {
-    println!("\n== {part_name}");
-    let begun = Instant::now();
-    task()?;
-    println!("== {part_name}: done after {} s", begun.elapsed().as_secs());
-    Ok(())
+/// One part: what it is called, and what it does.
+struct Step {
+    part: Part,
+    name: &'static str,
+    task: fn() -> TaskResult,
 }
 
-fn run_all(parts: &[(Part, &str, fn() -> TaskResult)], wanted: &[Part]) -> TaskResult {
-    for (part, name, task) in parts {
-        if wanted.is_empty() || wanted.contains(part) {
-            run_part(name, task)?;
-        }
-    }
-    Ok(())
-}
+const STEPS: [Step; 4] = [
+    Step { part: Part::Lint, name: "lint", task: lint },
+    Step { part: Part::Docs, name: "docs", task: || generate::run(generate::Mode::Check) },
+    Step { part: Part::Rust, name: "rust", task: rust },
+    Step { part: Part::Python, name: "python", task: python::run },
+];
 
 pub(crate) fn run(arguments: &TestArguments) -> TaskResult {
-    let parts: [(Part, &str, fn() -> TaskResult); 4] = [
-        (Part::Lint, "lint", lint),
-        (Part::Docs, "docs", || generate::run(generate::Mode::Check)),
-        (Part::Rust, "rust", rust),
-        (Part::Python, "python", python::run),
-    ];
-    run_all(&parts, &arguments.parts)?;
+    for step in STEPS.iter().filter(|step| arguments.parts.is_empty() || arguments.parts.contains(&step.part)) {
+        println!("\n== {}", step.name);
+        let begun = Instant::now();
+        (step.task)()?;
+        println!("== {}: done after {} s", step.name, begun.elapsed().as_secs());
+    }
     println!("\nall is well");
     Ok(())
 }

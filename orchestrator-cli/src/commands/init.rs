@@ -32,10 +32,10 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<(), Co
         return context.output.json(&serde_json::json!({ "name": options.name, "model": options.model, "config_file": file }));
     }
     context.output.line(&format!("{} wrote {}", "✓".green(), file.display()))?;
-    if let Some(path) = options.model.as_file() {
-        if !path.exists() {
-            context.output.note(&format!("{} there is no `{}` yet", "warning:".yellow().bold(), path.display()));
-        }
+    if let Some(path) = options.model.as_file()
+        && !path.exists()
+    {
+        context.output.note(&format!("{} there is no `{}` yet", "warning:".yellow().bold(), path.display()));
     }
     context.output.note(&format!("Start it with `orch up {}`.", options.name));
     Ok(())

@@ -37,7 +37,7 @@ pub(crate) async fn run(context: &Context, arguments: &QuickstartArguments) -> R
     context.home()?;
     let model = arguments.model.as_deref().map(model_argument::parse).transpose()?;
     let ledger = Ledger::default();
-    let outcome = tidying_up(show(context, model, &ledger), async || ledger.undo(context).await).await;
+    let outcome = tidying_up(Box::pin(show(context, model, &ledger)), async || ledger.undo(context).await).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(interrupted @ CommandError::Interrupted { .. }) => return Err(interrupted),
@@ -66,12 +66,13 @@ async fn show(
     let steps = Steps::new(context.output);
     let paths = context.paths()?;
     let (client, endpoint) = steps::daemon(context, &steps, ledger).await?;
-    let engine_version = steps::environment(&client, &steps, ledger).await?;
     let is_demo = model.is_none();
+    // A model that cannot be used is told before anything is built for it.
     let model = match model {
-        Some(model) => model,
-        None => steps::demo_model(paths, &steps)?,
+        Some(model) => steps::real_model(&client, &steps, model).await?,
+        None => steps::demo_model(&client, paths, &steps).await?,
     };
+    let engine_version = steps::environment(&client, &steps, ledger).await?;
     let name = steps::instance(paths, &steps, &model)?;
     let ready_ms = steps::start(&client, &steps, &name, ledger).await?;
     let reply = steps::chat(context, &client, &name, is_demo).await?;

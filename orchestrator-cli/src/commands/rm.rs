@@ -13,9 +13,9 @@ pub(crate) async fn run(context: &Context, arguments: &RmArguments) -> Result<()
     let names = selection::each_once(&arguments.names);
     let (removed, problems) = selection::for_each(&names, async |name| {
         if arguments.force {
-            client.stop_and_remove(&name).await?
+            client.stop_and_remove(&name).await?;
         } else {
-            client.remove(&name).await?
+            client.remove(&name).await?;
         }
         if !context.output.is_json() {
             let _ =

@@ -23,14 +23,14 @@ const LARGEST_PROMPT: u64 = 16 * 1024 * 1024;
 
 /// Chats with a model.
 pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(), CommandError> {
-    let name = choose_instance(context, &arguments.target)?;
+    let name = unless_interrupted(None, Box::pin(choose_instance(context, &arguments.target))).await?;
     let prompt = match &arguments.prompt {
         Some(prompt) => Some(prompt.clone()),
         None if std::io::stdin().is_terminal() => None,
         None => Some(read_prompt()?),
     };
     let note = format!("`{name}` goes on running; `orch down {name}` ends it");
-    let client = unless_interrupted(Some(note.clone()), get_ready(context, &name)).await?;
+    let client = unless_interrupted(Some(note.clone()), Box::pin(get_ready(context, &name))).await?;
     let mut conversation = Conversation::new(&name, arguments.system.as_deref(), arguments.max_tokens);
     let Some(prompt) = prompt else { return converse(context.output, &client, &mut conversation).await };
     conversation.ask(&prompt);
@@ -43,7 +43,7 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(
 }
 
 /// Returns the instance that is named, or one for the model that is named.
-fn choose_instance(context: &Context, target: &str) -> Result<InstanceName, CommandError> {
+async fn choose_instance(context: &Context, target: &str) -> Result<InstanceName, CommandError> {
     if !model_argument::looks_like_model(target) {
         return Ok(InstanceName::try_new(target).map_err(Problem::from)?);
     }
@@ -55,10 +55,15 @@ fn choose_instance(context: &Context, target: &str) -> Result<InstanceName, Comm
     }
     let paths = context.paths()?;
     let model = model_argument::parse(target)?;
+    if let Some(name) = instance_for_model::find(&paths.instances_dir(), &model) {
+        return Ok(name);
+    }
     let name = model_argument::instance_name(&model).ok_or_else(|| {
         let problem = Problem::new(ErrorCode::Usage, format!("no instance can be named after `{model}`"));
         problem.with_hint("give it a name: `orch init NAME --model REF`")
     })?;
+    // A model that cannot be used gets no instance.
+    context.client().await?.model_info(&model).await?;
     let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, ToolsMode::default())?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
@@ -69,7 +74,7 @@ fn choose_instance(context: &Context, target: &str) -> Result<InstanceName, Comm
 async fn get_ready(context: &Context, name: &InstanceName) -> Result<Client, CommandError> {
     let client = context.client().await?;
     let mut step = Steps::new(context.output).begin(format!("starting {name}"));
-    up::watched(&client, name, &mut step, client.up_and_wait(name)).await?;
+    up::watched(&client, name, &mut step, Box::pin(client.up_and_wait(name))).await?;
     Ok(client)
 }
 

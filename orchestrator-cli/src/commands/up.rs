@@ -54,7 +54,7 @@ pub(crate) async fn start_all(
         }
         let mut step = steps.begin(format!("starting {name}"));
         let began = Instant::now();
-        match watched(&client, &name, &mut step, start(&name, true)).await {
+        match watched(&client, &name, &mut step, Box::pin(start(&name, true))).await {
             Ok(summary) => {
                 drop(step);
                 let _ = say(context, &steps, &ready_line(&summary, began.elapsed()));
@@ -91,9 +91,8 @@ pub(crate) async fn watched<T>(
     client: &Client,
     name: &InstanceName,
     step: &mut Step,
-    work: impl Future<Output = Result<T, ClientError>>,
+    mut work: impl Future<Output = Result<T, ClientError>> + Unpin,
 ) -> Result<T, ClientError> {
-    let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {
             result = &mut work => return result,

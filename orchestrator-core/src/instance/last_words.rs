@@ -100,10 +100,8 @@ mod tests {
 
     #[test]
     fn keeps_the_last_lines_of_a_long_log_without_control_characters() {
-        let mut text = "x".repeat(100_000);
-        for line in 0..50 {
-            text.push_str(&format!("\n\u{1b}[31mline {line}\u{1b}[0m\u{7}"));
-        }
+        let lines: Vec<_> = (0..50).map(|line| format!("\u{1b}[31mline {line}\u{1b}[0m\u{7}")).collect();
+        let text = format!("{}\n{}", "x".repeat(100_000), lines.join("\n"));
         let lines = read_since(log(&text).path(), 0).unwrap();
         assert_eq!(lines.len(), LINES);
         assert_eq!(lines.last().unwrap(), "line 49");

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Orchestrator;
 use crate::error::Problem;
 use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::instance::driver::{self, Adopted, Beginning};
-use crate::instance::{InstanceSpec, RunningServer};
+use crate::instance::{InstanceSpec, InstanceState, RunningServer};
 use crate::launcher::DiscoveredWorkload;
 use crate::names::InstanceName;
 use crate::store::InstanceRecord;
+
+/// How long the start of an owner waits for servers that were taken over; a healthy one answers within milliseconds.
+const FIRST_ANSWERS: Duration = Duration::from_millis(150);
 
 impl Orchestrator {
     /// Takes over servers that run, starts those that should run and do not, and preloads what asks for it.
@@ -31,14 +35,19 @@ impl Orchestrator {
         for (name, found) in discovered {
             self.recover_unremembered(&name, found).await?;
         }
+        self.wait_for_adopted().await;
         self.preload().await;
         Ok(())
     }
 
     async fn recover_instance(&self, record: InstanceRecord, found: Option<DiscoveredWorkload>) -> Result<(), Problem> {
-        let spec = match self.inner.fleet.configured(&record.name) {
-            Some(Ok(spec)) if record.server.is_none() => spec,
-            _ => Arc::new(record.spec),
+        // What runs is watched as it was started; what does not, as its file says now.
+        let remembered = record.spec.map(Arc::new);
+        let configured = self.inner.fleet.configured(&record.name).and_then(Result::ok);
+        let spec = if record.server.is_some() { remembered.or(configured) } else { configured.or(remembered) };
+        let Some(spec) = spec else {
+            self.warn(Some(&record.name), format!("`{}` has no usable configuration any more; it is left alone", record.name));
+            return Ok(());
         };
         let remembered = record.server.or_else(|| found.map(|found| self.as_server(&spec, found)));
         let beginning = match remembered {
@@ -87,8 +96,22 @@ impl Orchestrator {
     }
 
     async fn forget_server(&self, name: InstanceName, spec: Arc<InstanceSpec>, restarts: u32) -> Result<(), Problem> {
-        let record = InstanceRecord { name, wanted: false, spec: (*spec).clone(), server: None, restarts };
+        let record = InstanceRecord { name, wanted: false, spec: Some((*spec).clone()), server: None, restarts };
         Ok(self.inner.services.store.put_instance(record).await?)
+    }
+
+    /// Gives servers that were taken over a moment to answer, so that whoever asks first sees them as they are.
+    async fn wait_for_adopted(&self) {
+        let waiting = async {
+            for (_, handle) in self.inner.fleet.handles() {
+                let mut snapshot = handle.snapshot.clone();
+                // Its task ends only at shutdown.
+                let _ = snapshot.wait_for(|snapshot| !matches!(snapshot.state, InstanceState::Loading { .. })).await;
+            }
+        };
+        if tokio::time::timeout(FIRST_ANSWERS, waiting).await.is_err() {
+            tracing::info!("some servers that were taken over have not answered yet");
+        }
     }
 
     fn begin(&self, spec: Arc<InstanceSpec>, beginning: Beginning) {

@@ -24,8 +24,8 @@ async fn up(orchestrator: &Orchestrator, text: &str) -> InstanceSummary {
 /// Waits until the state of an instance is as wanted.
 async fn wait_state(orchestrator: &Orchestrator, text: &str, wanted: impl Fn(&InstanceState) -> bool) -> InstanceState {
     let mut snapshot = orchestrator.watch(&name(text)).unwrap();
-    let waited = tokio::time::timeout(Duration::from_secs(20), snapshot.wait_for(|snapshot| wanted(&snapshot.state))).await;
-    waited.unwrap_or_else(|_| panic!("{:?}", orchestrator.watch(&name(text)).unwrap().borrow().state)).unwrap().state.clone()
+    let outcome = tokio::time::timeout(Duration::from_secs(20), snapshot.wait_for(|snapshot| wanted(&snapshot.state))).await;
+    outcome.unwrap_or_else(|_| panic!("{:?}", orchestrator.watch(&name(text)).unwrap().borrow().state)).unwrap().state.clone()
 }
 
 fn kill(pid: u32) {
@@ -188,6 +188,15 @@ async fn a_request_for_nothing_we_know_names_what_is_near() {
     let problem = orchestrator.admit("qwen3-8").await.unwrap_err();
     assert_eq!(problem.code, ErrorCode::ModelUnknown);
     assert!(problem.hint.unwrap().contains("`qwen3-8b`"));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_was_configured_a_moment_ago_is_found() {
+    let home = Home::new();
+    let orchestrator = home.open().await;
+    home.instance("fresh", "good", "");
+    assert_eq!(orchestrator.admit("fresh").await.unwrap().instance(), &name("fresh"));
     orchestrator.shutdown(ShutdownMode::StopAll).await;
 }
 

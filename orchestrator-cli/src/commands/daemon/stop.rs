@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use orchestrator_core::{ErrorCode, Problem};
 use orchestrator_server::api::ShutdownRequest;
 use orchestrator_server::{Client, ClientError};
-use rustix::process::{Pid, WaitOptions, test_kill_process, waitpid};
+use rustix::process::{Pid, test_kill_process};
 
 use crate::args::daemon::StopArguments;
 use crate::context::Context;
@@ -69,20 +69,26 @@ pub(crate) async fn stop_and_wait(client: &Client, stop_instances: bool) -> Resu
 
 /// Returns whether the daemon's process is gone; a daemon elsewhere is gone when it does not answer.
 fn is_gone(client: &Client, pid: u32) -> bool {
-    if client.target().starts_with("http://") {
-        return true;
-    }
-    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
-    // A daemon that this very process started is its child, and keeps its number until somebody takes its status.
-    // It fails for every other daemon, whose status is not ours to take.
-    let _ = waitpid(Some(process), WaitOptions::NOHANG);
-    test_kill_process(process).is_err() || is_zombie(pid)
+    let is_elsewhere = client.target().starts_with("http://");
+    is_elsewhere || !is_alive(pid)
 }
 
-/// Returns whether a process has ended and only waits for its parent to notice (`man 5 proc`, `/proc/PID/stat`).
-fn is_zombie(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
+/// Returns whether a process runs. One that has ended and whose status nobody took does not: it may be our own
+/// child, or that of a container's first process which takes no statuses.
+fn is_alive(pid: u32) -> bool {
+    let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    if test_kill_process(process).is_err() {
+        return false;
+    }
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !has_ended(&stat),
+        Err(_) => true,
+    }
+}
+
+/// Reads the state of `/proc/PID/stat`, which stands behind the name in parentheses.
+fn has_ended(stat: &str) -> bool {
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 fn show(context: &Context, stopped: bool, still_running: usize) -> Result<(), CommandError> {
@@ -99,4 +105,26 @@ fn show(context: &Context, stopped: bool, still_running: usize) -> Result<(), Co
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_is_not_alive_although_nobody_took_its_status() {
+        assert!(is_alive(std::process::id()));
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_alive(child.id()) {
+            assert!(Instant::now() < deadline, "`true` does not end");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        for (stat, expected) in [("7 (a) Z) S 1", false), ("7 (orch) Z 1", true), ("7 (orch) R 1", false), ("", false)] {
+            assert_eq!(has_ended(stat), expected, "{stat}");
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn follow(client: &Client, begun: Operation, step: &mut Step) -
             step.update(&progress.phase, progress::fraction(progress.done, progress.total));
         }
         match changes.next().await {
-            Some(changed) => operation = changed?,
+            Some(newer) => operation = newer?,
             None => {
                 return Err(Problem::new(ErrorCode::DaemonUnreachable, "the daemon ended before the environment was built")
                     .with_hint("run the command again: nothing half stays")

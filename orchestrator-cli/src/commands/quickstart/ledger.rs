@@ -53,20 +53,20 @@ impl Ledger {
     pub(super) async fn undo(&self, context: &Context) -> Option<String> {
         let Entries { daemon, operation, instance } = self.entries.take();
         let mut left = Vec::new();
-        if let Some((client, id)) = operation {
-            if client.cancel_operation(id).await.is_err() {
-                left.push("the building of the environment");
-            }
+        if let Some((client, id)) = operation
+            && client.cancel_operation(id).await.is_err()
+        {
+            left.push("the building of the environment");
         }
-        if let Some((client, name)) = instance {
-            if client.down(&name).await.is_err() {
-                left.push("the instance");
-            }
+        if let Some((client, name)) = instance
+            && client.down(&name).await.is_err()
+        {
+            left.push("the instance");
         }
-        if let Some(client) = daemon {
-            if stop::stop_and_wait(&client, false).await.is_err() {
-                left.push("the daemon");
-            }
+        if let Some(client) = daemon
+            && stop::stop_and_wait(&client, false).await.is_err()
+        {
+            left.push("the daemon");
         }
         if left.is_empty() {
             return Some("everything that was begun is ended; what was finished stays for the next time".to_owned());

@@ -70,11 +70,20 @@ async fn installed_version(client: &Client, key: &EnvKey) -> Result<Option<Strin
     Ok(status.filter(|status| !status.outdated).and_then(|status| status.installed).map(|environment| environment.engine_version))
 }
 
-/// Writes the demo model unless it is there.
-pub(super) fn demo_model(paths: &Paths, steps: &Steps) -> Result<ModelReference, CommandError> {
+/// Looks at the model that was asked for.
+pub(super) async fn real_model(client: &Client, steps: &Steps, model: ModelReference) -> Result<ModelReference, CommandError> {
+    let step = steps.begin(format!("model {model}"));
+    let found = client.model_info(&model).await?;
+    step.succeed(&format!("model {} of {} is there", model.short_name(), format::bytes(found.size_bytes)));
+    Ok(model)
+}
+
+/// Writes the demo model unless a good one is there.
+pub(super) async fn demo_model(client: &Client, paths: &Paths, steps: &Steps) -> Result<ModelReference, CommandError> {
     let step = steps.begin("demo model");
     let path = paths.models_dir().join("demo.gguf");
-    if path.exists() {
+    let model = ModelReference::try_file(path.clone())?;
+    if path.exists() && client.model_info(&model).await.is_ok() {
         step.succeed("demo model is there (random weights: its text is noise, its structure is not)");
     } else {
         let written = std::fs::create_dir_all(paths.models_dir()).and_then(|()| write_demo_model(&path, &DemoModel::default()));
@@ -86,7 +95,7 @@ pub(super) fn demo_model(paths: &Paths, steps: &Steps) -> Result<ModelReference,
         let size = format::bytes(file.bytes);
         step.succeed(&format!("demo model of {size} is written (random weights: its text is noise, its structure is not)"));
     }
-    Ok(ModelReference::try_file(path)?)
+    Ok(model)
 }
 
 pub(super) fn instance(paths: &Paths, steps: &Steps, model: &ModelReference) -> Result<InstanceName, CommandError> {
@@ -107,7 +116,7 @@ pub(super) async fn start(client: &Client, steps: &Steps, name: &InstanceName, l
         ledger.starts_instance(client, name);
     }
     let began = Instant::now();
-    match up::watched(client, name, &mut step, client.up_and_wait(name)).await {
+    match up::watched(client, name, &mut step, Box::pin(client.up_and_wait(name))).await {
         Ok(summary) => {
             let port = summary.port.map(|port| format!(" on port {port}")).unwrap_or_default();
             step.succeed(&format!("{name} is ready{port}"));

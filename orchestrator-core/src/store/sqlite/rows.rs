@@ -203,7 +203,8 @@ fn decode_instance(row: &InstanceRow) -> Result<InstanceRecord, StoreError> {
     Ok(InstanceRecord {
         name: decode_name("instance", &row.name)?,
         wanted: row.wanted,
-        spec: decode("configuration", &row.spec)?,
+        // What can be configured changes between versions; the file says it anew.
+        spec: decode("configuration", &row.spec).ok(),
         server: row.server.as_deref().map(|server| decode("server", server)).transpose()?,
         restarts: row.restarts,
     })

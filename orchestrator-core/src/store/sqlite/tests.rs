@@ -46,7 +46,7 @@ fn instance(text: &str) -> InstanceRecord {
     let server = RunningServer { identity, address, started_at, health_path: "/health".to_owned() };
     let config = serde_json::json!({ "name": text, "model": { "ref": "file:/m.gguf" } });
     let spec: InstanceSpec = serde_json::from_value(config).unwrap();
-    InstanceRecord { name: name(text), wanted: true, spec, server: Some(server), restarts: 3 }
+    InstanceRecord { name: name(text), wanted: true, spec: Some(spec), server: Some(server), restarts: 3 }
 }
 
 fn model(path: &str) -> InstalledModel {
@@ -309,4 +309,18 @@ async fn a_sample_of_version_1_still_loads() {
     assert_eq!(store.last_events(Some(&name("demo")), 10).await.unwrap()[0].data["state"], "ready");
     assert_eq!(store.get("answer").await.unwrap().as_deref(), Some("42"));
     assert_eq!(store.append_events(drafts(1)).await.unwrap()[0].sequence, 18);
+}
+
+#[tokio::test]
+async fn a_configuration_of_another_version_is_left_out_and_spoils_nothing() {
+    let home = Home::new();
+    let store = home.open();
+    store.put_instance(instance("a")).await.unwrap();
+    drop(store);
+    let sql = "UPDATE instances SET spec = '{\"name\":\"a\",\"model\":{\"ref\":\"file:/m\"},\"a_key_of_old\":1}'";
+    rusqlite::Connection::open(home.database()).unwrap().execute_batch(sql).unwrap();
+    let (store, outcome) = home.open_with_outcome();
+    assert_eq!(outcome, OpenOutcome::Opened);
+    let records = store.instances().await.unwrap();
+    assert_eq!(records, [InstanceRecord { spec: None, server: records[0].server.clone(), ..instance("a") }]);
 }

@@ -125,7 +125,6 @@ async fn a_row_that_cannot_be_understood_is_damage() {
         "INSERT INTO models VALUES ('file:/x', '{\"half\":')",
         "INSERT INTO instances (name, wanted, restarts, spec) VALUES ('../etc', 1, 0, '{\"name\":\"z\",\"model\":{\"ref\":\"file:/m\"}}')",
         "INSERT INTO instances (name, wanted, restarts, spec) VALUES ('z', 1, 5000000000, '{\"name\":\"z\",\"model\":{\"ref\":\"file:/m\"}}')",
-        "INSERT INTO instances (name, wanted, restarts, spec) VALUES ('z', 1, 0, '{}')",
         "UPDATE events SET kind = '\"no kind of event\"'",
         "DROP INDEX events_by_instance",
         "ALTER TABLE kv RENAME COLUMN value TO velue",

@@ -1,0 +1,192 @@
+"""The dictionaries that calls return: the same JSON as the control API and ``orch --json``.
+
+They are plain ``dict`` at run time; these are the types a checker sees. Moments are texts such as
+``2026-01-31T12:00:00.000Z``.
+"""
+
+from typing import Any, Literal, TypedDict
+
+# Unions of two, because `mypy.stubtest` takes a `Literal` of several texts for a union and looks for one at run time.
+Backend = Literal["cpu"] | Literal["vulkan", "cuda", "metal", "rocm"]
+Health = Literal["unknown"] | Literal["loading", "healthy", "unhealthy", "error"]
+LogSource = Literal["both"] | Literal["stdout", "stderr"]
+StateName = Literal["stopped"] | Literal["starting", "loading", "ready", "unhealthy", "stopping", "backoff", "failed"]
+
+
+class InstanceSummary(TypedDict):
+    """One row of ``ps``."""
+
+    name: str
+    pid: int | None
+    port: int | None
+    runtime: str
+    backend: Backend
+    device: str
+    model: str
+    state: StateName
+    health: Health
+    uptime_seconds: int | None
+    memory_mb: int | None
+    restarts: int
+
+
+class _ProblemKeys(TypedDict):
+    code: str
+    status: int
+    title: str
+
+
+class Problem(_ProblemKeys, total=False):
+    """A failure that was written down instead of raised."""
+
+    causes: list[str]
+    hint: str
+    stderr_tail: list[str]
+    retry_after_seconds: int
+
+
+class _StateKeys(TypedDict):
+    state: StateName
+
+
+class InstanceState(_StateKeys, total=False):
+    """The state of an instance, with what is true only in it."""
+
+    since: str
+    #: Of ``starting``: what is being done.
+    step: Literal["resolving_model", "finding_engine", "launching"]
+    #: Of ``loading``, ``ready``, ``unhealthy`` and ``stopping``: identity, address, start.
+    server: dict[str, Any]
+    #: Of ``loading``: what the server last said about itself.
+    detail: str
+    #: Of ``unhealthy``: what is wrong.
+    reason: str
+    #: Of ``backoff``: when the next start is due, and how many failed in a row.
+    until: str
+    attempt: int
+    #: Of ``backoff`` and ``failed``: why.
+    failure: dict[str, Any]
+    #: Of ``stopped``: how the last server ended.
+    last_exit: dict[str, Any] | None
+
+
+class _EventKeys(TypedDict):
+    sequence: int
+    at: str
+    kind: str
+    message: str
+
+
+class Event(_EventKeys, total=False):
+    """One thing that happened."""
+
+    instance: str
+    data: Any
+
+
+class InstalledModel(TypedDict):
+    """A model that is on the machine and was looked at."""
+
+    reference: str
+    path: str
+    format: str
+    name: str | None
+    architecture: str
+    quantisation: str | None
+    context_length: int | None
+    parameters: int
+    size_bytes: int
+    has_chat_template: bool
+
+
+class InstanceDescription(TypedDict):
+    """Everything about one instance."""
+
+    summary: InstanceSummary
+    state: InstanceState
+    #: The configuration it runs with, or would; defaults filled in.
+    spec: dict[str, Any]
+    #: Whether its file says something else by now; ``restart`` takes that over.
+    config_changed: bool
+    config_problem: Problem | None
+    model: InstalledModel | None
+    model_problem: Problem | None
+    config_dir: str
+    logs_dir: str
+    requests_in_flight: int
+    events: list[Event]
+
+
+class LogLine(TypedDict):
+    """One line of a server's output."""
+
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+class Environment(TypedDict):
+    """An installed environment."""
+
+    key: str
+    digest: str
+    path: str
+    python: str
+    launcher: str
+    engine_version: str
+    created_at: str
+    size_bytes: int
+
+
+class EnvironmentStatus(TypedDict):
+    """An environment that is installed or could be."""
+
+    key: str
+    description: str
+    installed: Environment | None
+    outdated: bool
+
+
+class Operation(TypedDict):
+    """A long job."""
+
+    id: str
+    kind: dict[str, Any]
+    created_at: str
+    #: ``status`` is ``running`` (with ``progress``), ``succeeded``, ``failed`` (with ``problem``) or ``cancelled``.
+    status: dict[str, Any]
+
+
+class Message(TypedDict, total=False):
+    """One message of a chat, in OpenAI's shape."""
+
+    role: str
+    content: Any
+    name: str
+    tool_calls: list[dict[str, Any]]
+    tool_call_id: str
+
+
+class Call(TypedDict):
+    """One call of one tool."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class ToolCalls(TypedDict):
+    """The envelope of calls."""
+
+    v: Literal[1]
+    type: Literal["tool_calls"]
+    calls: list[Call]
+
+
+class FinalAnswer(TypedDict):
+    """The envelope of an answer in words."""
+
+    v: Literal[1]
+    type: Literal["final"]
+    content: str
+
+
+Envelope = ToolCalls | FinalAnswer

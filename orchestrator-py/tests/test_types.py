@@ -1,0 +1,52 @@
+"""The types a checker sees are those of the schemas, and of what calls really return."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from conftest import Home
+
+from orchestrator import Orchestrator, types
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        (types.InstanceSummary, "instance-summary"),
+        (types.Problem, "problem"),
+        (types.Event, "event"),
+        (types.InstalledModel, "model"),
+        (types.EnvironmentStatus, "environment"),
+        (types.Operation, "operation"),
+    ],
+)
+def test_a_type_has_the_keys_of_its_schema(kind: Any, file: str) -> None:
+    schema = json.loads((SCHEMAS / f"{file}.schema.json").read_text())
+    assert set(get_type_hints(kind)) == set(schema["properties"])
+    for key in kind.__required_keys__ - set(schema["required"]):
+        # A key that may be absent from what is read is still always written, as `null`.
+        assert "null" in json.dumps(schema["properties"][key]), key
+    assert set(schema["required"]) <= kind.__required_keys__
+
+
+def test_what_is_returned_has_the_keys_of_its_type(home: Home, orch: Orchestrator) -> None:
+    home.add("demo")
+    row = orch.up("demo")
+    description = orch.describe("demo")
+    pairs: list[tuple[Any, Any]] = [
+        (row, types.InstanceSummary),
+        (description, types.InstanceDescription),
+        (description["model"], types.InstalledModel),
+        (orch.logs("demo")[0], types.LogLine),
+        (orch.envs()[0], types.EnvironmentStatus),
+    ]
+    for value, kind in pairs:
+        assert set(value) == set(get_type_hints(kind)), kind
+    assert set(description["state"]) <= set(get_type_hints(types.InstanceState))
+    for event in orch.events():
+        assert types.Event.__required_keys__ <= set(event) <= set(get_type_hints(types.Event))
