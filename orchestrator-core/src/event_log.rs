@@ -94,6 +94,9 @@ fn log(draft: &EventDraft) {
     let instance = draft.instance.as_ref().map(tracing::field::display);
     if draft.kind == EventKind::Warning {
         tracing::warn!(instance, "{}", draft.message);
+    } else if draft.kind == EventKind::ToolCalls {
+        // One for each request: too many for a log that is read by people.
+        tracing::debug!(instance, "{}", draft.message);
     } else {
         tracing::info!(instance, "{}", draft.message);
     }
