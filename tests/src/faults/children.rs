@@ -6,7 +6,7 @@ use super::stage::{engines, pause, timing};
 use super::{Row, Stage};
 use crate::behaviour::Grandchild;
 use crate::home::SOON;
-use crate::{Behaviour, TestHome, wait_until};
+use crate::{Behaviour, wait_until};
 
 pub(super) const ROW: Row = Row {
     number: 4,
@@ -66,7 +66,9 @@ fn round(stage: &mut Stage<'_>) {
     }
     let left = home.processes();
     let ((), gone_after) = timing(|| {
-        wait_until(&format!("{behaviour:?}: nobody of {left:?} is left"), Duration::from_secs(2), || engines(home).is_empty().then_some(()));
+        wait_until(&format!("{behaviour:?}: nobody of {left:?} is left"), Duration::from_secs(2), || {
+            engines(home).is_empty().then_some(())
+        });
     });
     stage.timed("still there after the stop", Duration::from_secs(2), gone_after);
 }

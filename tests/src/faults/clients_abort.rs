@@ -82,7 +82,10 @@ fn go_away(endpoint: &str, mut random: Random) -> (String, u64) {
         "body" => {
             let mut stream = TcpStream::connect(endpoint.trim_start_matches("http://")).unwrap();
             let body = chat_body("demo", &tag, true).to_string();
-            let head = format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             let half = &body.as_bytes()[..random.index(body.len())];
             stream.write_all(&[head.as_bytes(), half].concat()).unwrap();
             pause(random.up_to_ms(30));
@@ -90,7 +93,10 @@ fn go_away(endpoint: &str, mut random: Random) -> (String, u64) {
         "head" => {
             let mut stream = TcpStream::connect(endpoint.trim_start_matches("http://")).unwrap();
             let body = chat_body("demo", &tag, true).to_string();
-            let head = format!("POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+            let head = format!(
+                "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
             stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).unwrap();
             // The engine answers after 30 ms.
             pause(random.up_to_ms(60));

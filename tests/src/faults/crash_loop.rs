@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::observe::processor_time;
-use super::stage::{daemon_of, notes, wait_for};
+use super::stage::{daemon_of, notes, pause, wait_for};
 use super::{Row, Stage};
+use crate::Behaviour;
 use crate::behaviour::ExitAtStart;
-use crate::{Behaviour, TestHome};
 
 pub(super) const ROW: Row = Row {
     number: 5,
@@ -33,7 +33,8 @@ fn round(stage: &mut Stage<'_>) {
     let behaviour = if aborts {
         Behaviour { load_ms: 0, crash_after_ms: Some(lifetime), starts_file: Some(starts_file), ..Behaviour::default() }
     } else {
-        let end = ExitAtStart { status: u8::try_from(2 + stage.random.below(100)).unwrap(), stderr: format!("an odd thing happened: {word}\n") };
+        let end =
+            ExitAtStart { status: u8::try_from(2 + stage.random.below(100)).unwrap(), stderr: format!("an odd thing happened: {word}\n") };
         Behaviour { exit_at_start: Some(end), exit_after_ms: lifetime, starts_file: Some(starts_file), ..Behaviour::default() }
     };
     let mut config = home.config("demo", &behaviour);
@@ -45,6 +46,9 @@ fn round(stage: &mut Stage<'_>) {
     let daemon = daemon_of(home).unwrap();
     let before = processor_time(daemon);
     home.orch(&["up", "--no-wait", "demo"]).assert_ok();
+    // Asking costs the daemon time as well.
+    let delays: u32 = (0..RETRIES).map(|retry| (FIRST_DELAY << retry).min(LONGEST_DELAY)).sum();
+    pause(Duration::from_millis(delays.into()) + Duration::from_millis(lifetime + 50) * (RETRIES + 1));
     let found = wait_for(&endpoint, "demo", "it is given up", |found| found["summary"]["state"] == "failed");
     stage.timed("processor time of the daemon for each crash", None, (processor_time(daemon) - before) / (RETRIES + 1));
     let failure = &found["state"]["failure"]["detail"];

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::observe::assert_store_is_sound;
 use super::random::Random;
 use super::stage::{chat, daemon_of, engines, pause, pid_in, wait_for};
@@ -56,7 +58,8 @@ fn round(stage: &mut Stage<'_>) {
     let randoms = NAMES.map(|_| stage.random.fork());
     let (known, serving_after) = thread::scope(|scope| {
         let ending = &ending;
-        let workers: Vec<_> = NAMES.into_iter().zip(randoms).map(|(name, random)| scope.spawn(move || work(home, name, random, ending))).collect();
+        let workers: Vec<_> =
+            NAMES.into_iter().zip(randoms).map(|(name, random)| scope.spawn(move || work(home, name, random, ending))).collect();
         let client = scope.spawn(|| stream_until(&endpoint, ending));
         let author = scope.spawn(|| home.orch(&["init", &new_name, "--model", &home.model().to_string_lossy()]));
         pause(kill_after);
@@ -77,7 +80,8 @@ fn round(stage: &mut Stage<'_>) {
     assert!(file.join("config.yaml").exists(), "the configuration that `init` acknowledged is gone");
     home.orch(&["rm", &new_name]).assert_ok();
     assert_store_is_sound(home);
-    let spoiled = std::fs::read_dir(home.path().join("state")).unwrap().flatten().any(|file| file.file_name().to_string_lossy().contains("corrupt"));
+    let spoiled =
+        std::fs::read_dir(home.path().join("state")).unwrap().flatten().any(|file| file.file_name().to_string_lossy().contains("corrupt"));
     assert!(!spoiled, "the database was put aside");
 }
 
@@ -108,10 +112,9 @@ fn check(home: &TestHome, known: &[Known]) {
 
 /// Gives one instance one order after the other, until the round ends.
 fn work(home: &TestHome, name: &str, mut random: Random, ending: &AtomicBool) -> Known {
-    let row = home.row(name);
-    let mut known = match row["pid"].as_u64() {
-        Some(pid) => Known::Runs { pid: u32::try_from(pid).unwrap() },
-        None => Known::Stopped,
+    let mut known = match row_of(home, name) {
+        None => Known::Nothing,
+        Some(row) => pid_of(&row).map_or(Known::Stopped, |pid| Known::Runs { pid }),
     };
     while !ending.load(Ordering::SeqCst) {
         pause(random.up_to_ms(150));
@@ -128,11 +131,22 @@ fn work(home: &TestHome, name: &str, mut random: Random, ending: &AtomicBool) ->
         };
         if known == Known::Wanted && !order.contains(&"--no-wait") && !ending.load(Ordering::SeqCst) {
             // `up` and `restart` came back: it is ready, and its process id will not change any more.
-            let pid = home.row(name)["pid"].as_u64().map(|pid| u32::try_from(pid).unwrap());
+            let pid = row_of(home, name).as_ref().and_then(pid_of);
             known = pid.filter(|pid| is_alive(*pid)).map_or(Known::Wanted, |pid| Known::Runs { pid });
         }
     }
     known
+}
+
+/// Returns the row of an instance, unless the daemon is killed at this moment.
+fn row_of(home: &TestHome, name: &str) -> Option<Value> {
+    let outcome = home.orch(&["ps", "--json"]);
+    let rows = (outcome.status == 0).then(|| outcome.json())?;
+    rows.as_array().unwrap().iter().find(|row| row["name"] == name).cloned()
+}
+
+fn pid_of(row: &Value) -> Option<u32> {
+    row["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok())
 }
 
 /// Reads one stream after the other. Each of them ends, whoever is killed.

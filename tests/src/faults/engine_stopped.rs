@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::report::Measure;
 use super::stage::{chat, pause, pid_in, timing, wait_for, wait_ready};
 use super::{Row, Stage};
 use crate::home::SOON;
@@ -104,10 +103,4 @@ impl Drop for EndAtLast<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
-}
-
-/// Returns by how much the others' answers became slower.
-#[must_use]
-pub fn ratio(before: &Measure, meanwhile: &Measure) -> f64 {
-    meanwhile.quantile(0.99).as_secs_f64() / before.quantile(0.99).as_secs_f64().max(1e-9)
 }

@@ -31,7 +31,12 @@ impl Measure {
     pub fn quantile(&self, part: f64) -> Duration {
         let mut samples = self.samples.clone();
         samples.sort_unstable();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index into a small list")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an index into a small list"
+        )]
         let index = (samples.len() as f64 * part).ceil() as usize;
         samples.get(index.saturating_sub(1)).copied().unwrap_or_default()
     }
@@ -100,7 +105,8 @@ impl Report {
 /// Writes the table of several faults.
 #[must_use]
 pub fn table(reports: &[Report]) -> String {
-    let head = "| row | fault | tried | held | seed | timed | median | p99 | worst | goal (p99) |\n|--:|---|--:|--:|--:|---|--:|--:|--:|--:|\n";
+    let head =
+        "| row | fault | tried | held | seed | timed | median | p99 | worst | goal (p99) |\n|--:|---|--:|--:|--:|---|--:|--:|--:|--:|\n";
     head.to_owned() + &reports.iter().map(Report::lines).collect::<String>()
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::stage::{chat, pause, pid_in, wait_for};
 use super::{Row, Stage};
-use crate::{Behaviour, TestHome};
+use crate::Behaviour;
 
 pub(super) const ROW: Row = Row {
     number: 7,
@@ -69,11 +69,8 @@ impl Drop for Squatter {
 }
 
 fn prepare(stage: &mut Stage<'_>) {
-    let behaviour = Behaviour {
-        bind_ms: 100 + stage.random.below(300),
-        ignore_sigterm: stage.random.below(2) == 0,
-        ..Behaviour::default()
-    };
+    let behaviour =
+        Behaviour { bind_ms: 100 + stage.random.below(300), ignore_sigterm: stage.random.below(2) == 0, ..Behaviour::default() };
     stage.home.write_config("demo", &stage.home.config("demo", &behaviour));
 }
 
