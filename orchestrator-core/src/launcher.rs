@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub struct LaunchPlan {
     pub arguments: Vec<String>,
     /// Variables set on top of what the server inherits.
     pub variables: BTreeMap<String, String>,
+    /// How the names of variables begin that the server does not inherit.
+    #[serde(default)]
+    pub removed_prefixes: Vec<String>,
     /// Where the server will listen.
     pub listen: SocketAddr,
     /// The path that answers 200 when the server is ready.
@@ -47,6 +50,19 @@ pub struct OutputFiles {
     pub stdout: Option<PathBuf>,
     /// The error output.
     pub stderr: Option<PathBuf>,
+}
+
+impl OutputFiles {
+    /// Returns the files in a folder: `stdout.log` and `stderr.log`.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self { stdout: Some(folder.join("stdout.log")), stderr: Some(folder.join("stderr.log")) }
+    }
+
+    /// Returns the files there are, standard output first.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [&self.stdout, &self.stderr].into_iter().filter_map(Option::as_deref)
+    }
 }
 
 /// Who a started workload is, beyond doubt.

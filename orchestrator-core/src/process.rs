@@ -12,9 +12,10 @@
 //! | [`output`] | rotating and reading what servers wrote |
 //! | [`ports`] | free ports, and who holds one |
 //!
-//! A process is ours if we started it, if it descends from or shares the process group of one that is ours, or if
-//! its environment carries our marks (`ORCH_OWNER`, `ORCH_INSTANCE`). Marks are inherited, so they also find what
-//! left the group and lost its parent, and they find everything when the state database is lost.
+//! A process is ours if we started it, if it descends from or shares the process group of one that is ours, if its
+//! environment carries our marks (`ORCH_OWNER`, `ORCH_INSTANCE`), or if its output is appended to the instance's logs
+//! as its server's is. Marks are inherited, so they also find what left the group and lost its parent, and they find
+//! everything when the state database is lost. The open logs find what was given another environment as well.
 //!
 //! Signals go to one proven process at a time, through its pidfd, never to a number: `killpg` takes a number that
 //! may belong to strangers by the time it runs.
@@ -33,12 +34,13 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::launcher::{DiscoveredWorkload, LaunchError, LaunchOrder, Launcher, Workload, WorkloadIdentity};
+use crate::launcher::{DiscoveredWorkload, LaunchError, LaunchOrder, Launcher, OutputFiles, Workload, WorkloadIdentity};
 use crate::names::InstanceName;
 use crate::paths::Paths;
 
@@ -59,13 +61,15 @@ pub const LISTEN_VARIABLE: &str = "ORCH_LISTEN";
 #[derive(Debug, Clone)]
 pub struct LocalLauncher {
     owner_tag: Arc<str>,
+    logs: Arc<Path>,
 }
 
 impl LocalLauncher {
-    /// Makes a launcher whose processes are marked with `owner_tag` ([`Paths::owner_tag`]).
+    /// Makes a launcher whose processes are marked with `owner_tag` ([`Paths::owner_tag`]) and write to the folder of
+    /// their instance in `logs`.
     #[must_use]
-    pub fn new(owner_tag: String) -> Self {
-        Self { owner_tag: owner_tag.into() }
+    pub fn new(owner_tag: String, logs: PathBuf) -> Self {
+        Self { owner_tag: owner_tag.into(), logs: logs.into() }
     }
 
     /// Makes the launcher of a home. However the home is named (a link, a relative path), its processes carry the same
@@ -73,11 +77,13 @@ impl LocalLauncher {
     #[must_use]
     pub fn of_home(paths: &Paths) -> Self {
         let real = paths.state_dir().canonicalize();
-        Self::new(real.map_or_else(|_| paths.owner_tag(), |path| path.to_string_lossy().into_owned()))
+        let owner_tag = real.map_or_else(|_| paths.owner_tag(), |path| path.to_string_lossy().into_owned());
+        Self::new(owner_tag, paths.logs_dir().to_path_buf())
     }
 
     fn kin(&self, instance: &InstanceName, leader: Option<Stamp>) -> Kin {
-        Kin::new(Arc::clone(&self.owner_tag), instance.clone(), leader)
+        let output = OutputFiles::in_folder(&self.logs.join(instance.as_str()));
+        Kin::new(Arc::clone(&self.owner_tag), instance.clone(), leader, output)
     }
 }
 

@@ -15,7 +15,7 @@ use orchestrator_core::model::InstalledModel;
 use orchestrator_core::operation::{Operation, OperationId, OperationStatus};
 use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, Orchestrator, ShutdownMode};
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Paths, Problem};
-use orchestrator_server::Client;
+use orchestrator_server::{Client, ClientError};
 
 use crate::closable::Items;
 use crate::home;
@@ -80,7 +80,7 @@ impl Backend {
     /// Connects to a daemon at an address.
     pub(crate) async fn connect(url: &str, api_key: Option<&str>) -> Result<Self, Problem> {
         let client = Client::http(url, api_key)?;
-        client.status().await?;
+        told(client.status().await)?;
         Ok(Self::Connected(client))
     }
 
@@ -91,8 +91,8 @@ impl Backend {
                 orchestrator.up(name).await?;
                 begun(orchestrator, name, wait).await
             }
-            (Self::Connected(client), Wait::No) => Ok(client.up(name).await?),
-            (Self::Connected(client), Wait::UntilReady) => Ok(client.up_and_wait(name).await?),
+            (Self::Connected(client), Wait::No) => told(client.up(name).await),
+            (Self::Connected(client), Wait::UntilReady) => told(client.up_and_wait(name).await),
         }
     }
 
@@ -103,8 +103,8 @@ impl Backend {
                 orchestrator.restart(name).await?;
                 begun(orchestrator, name, wait).await
             }
-            (Self::Connected(client), Wait::No) => Ok(client.restart(name).await?),
-            (Self::Connected(client), Wait::UntilReady) => Ok(client.restart_and_wait(name).await?),
+            (Self::Connected(client), Wait::No) => told(client.restart(name).await),
+            (Self::Connected(client), Wait::UntilReady) => told(client.restart_and_wait(name).await),
         }
     }
 
@@ -112,7 +112,7 @@ impl Backend {
     pub(crate) async fn down(&self, name: &InstanceName) -> Result<InstanceSummary, Problem> {
         match self {
             Self::Embedded(orchestrator) => orchestrator.down(name).await,
-            Self::Connected(client) => Ok(client.down(name).await?),
+            Self::Connected(client) => told(client.down(name).await),
         }
     }
 
@@ -120,7 +120,7 @@ impl Backend {
     pub(crate) async fn instances(&self) -> Result<InstanceList, Problem> {
         match self {
             Self::Embedded(orchestrator) => Ok(orchestrator.instances().await),
-            Self::Connected(client) => Ok(client.instances().await?),
+            Self::Connected(client) => told(client.instances().await),
         }
     }
 
@@ -128,7 +128,7 @@ impl Backend {
     pub(crate) async fn describe(&self, name: &InstanceName) -> Result<InstanceDescription, Problem> {
         match self {
             Self::Embedded(orchestrator) => orchestrator.describe(name).await,
-            Self::Connected(client) => Ok(client.describe(name).await?),
+            Self::Connected(client) => told(client.describe(name).await),
         }
     }
 
@@ -136,7 +136,7 @@ impl Backend {
     pub(crate) async fn logs(&self, name: &InstanceName, stream: LogStream, tail: usize) -> Result<Vec<LogLine>, Problem> {
         match self {
             Self::Embedded(orchestrator) => orchestrator.read_log(name, stream, tail).await,
-            Self::Connected(client) => Ok(client.logs(name, stream, tail).await?),
+            Self::Connected(client) => told(client.logs(name, stream, tail).await),
         }
     }
 
@@ -144,7 +144,7 @@ impl Backend {
     pub(crate) async fn follow_logs(&self, name: &InstanceName, stream: LogStream, tail: usize) -> Result<Items<LogLine>, Problem> {
         match self {
             Self::Embedded(orchestrator) => Ok(Box::pin(orchestrator.follow_log(name, stream, tail)?.map(Ok))),
-            Self::Connected(client) => Ok(Box::pin(client.follow_logs(name, stream, tail).await?.map_err(Problem::from))),
+            Self::Connected(client) => Ok(Box::pin(told(client.follow_logs(name, stream, tail).await)?.map_err(ClientError::into_problem))),
         }
     }
 
@@ -153,8 +153,8 @@ impl Backend {
         match (self, after) {
             (Self::Embedded(orchestrator), Some(after)) => orchestrator.events_after(after, limit).await,
             (Self::Embedded(orchestrator), None) => orchestrator.last_events(limit).await,
-            (Self::Connected(client), Some(after)) => Ok(client.events(after, limit).await?),
-            (Self::Connected(client), None) => Ok(client.last_events(limit).await?),
+            (Self::Connected(client), Some(after)) => told(client.events(after, limit).await),
+            (Self::Connected(client), None) => told(client.last_events(limit).await),
         }
     }
 
@@ -162,7 +162,7 @@ impl Backend {
     pub(crate) async fn models(&self) -> Result<Vec<InstalledModel>, Problem> {
         match self {
             Self::Embedded(orchestrator) => orchestrator.models().await,
-            Self::Connected(client) => Ok(client.models().await?),
+            Self::Connected(client) => told(client.models().await),
         }
     }
 
@@ -170,7 +170,7 @@ impl Backend {
     pub(crate) async fn environments(&self) -> Result<Vec<EnvironmentStatus>, Problem> {
         match self {
             Self::Embedded(orchestrator) => orchestrator.environments().await,
-            Self::Connected(client) => Ok(client.environments().await?),
+            Self::Connected(client) => told(client.environments().await),
         }
     }
 
@@ -178,7 +178,7 @@ impl Backend {
     pub(crate) async fn create_environment(&self, key: &EnvKey) -> Result<Operation, Problem> {
         match self {
             Self::Embedded(orchestrator) => orchestrator.create_environment(key).await,
-            Self::Connected(client) => Ok(client.create_environment(key).await?),
+            Self::Connected(client) => told(client.create_environment(key).await),
         }
     }
 
@@ -195,9 +195,9 @@ impl Backend {
             },
             Self::Connected(client) => {
                 let mut last = operation;
-                let mut changes = client.follow_operation(last.id).await?;
+                let mut changes = told(client.follow_operation(last.id).await)?;
                 while let Some(change) = changes.next().await {
-                    last = change?;
+                    last = told(change)?;
                 }
                 last
             }
@@ -214,7 +214,7 @@ impl Backend {
     pub(crate) async fn cancel(&self, id: OperationId) -> Result<(), Problem> {
         match self {
             Self::Embedded(orchestrator) => orchestrator.cancel_operation(id),
-            Self::Connected(client) => Ok(client.cancel_operation(id).await?),
+            Self::Connected(client) => told(client.cancel_operation(id).await),
         }
     }
 
@@ -250,5 +250,15 @@ async fn stop_all(client: &Client) -> Vec<Problem> {
         async move { client.down(&row.name).await }
     });
     let results = futures_util::future::join_all(stops).await;
-    results.into_iter().filter_map(Result::err).filter(|error| error.code() != ErrorCode::InstanceNotRunning).map(Into::into).collect()
+    results
+        .into_iter()
+        .filter_map(Result::err)
+        .filter(|error| error.code() != ErrorCode::InstanceNotRunning)
+        .map(ClientError::into_problem)
+        .collect()
+}
+
+/// Hands on a daemon's own problem as it is, with the last words of the engine in it.
+pub(crate) fn told<T>(answer: Result<T, ClientError>) -> Result<T, Problem> {
+    answer.map_err(ClientError::into_problem)
 }

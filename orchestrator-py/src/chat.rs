@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt};
 use orchestrator_core::{ErrorCode, Problem};
+use orchestrator_server::ClientError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use serde_json::{Map, Value, json};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, told};
 use crate::closable::{ClosableStream, Items};
 use crate::engine;
 use crate::error::raise;
@@ -44,22 +45,51 @@ impl Conversation {
     }
 
     /// Asks for the whole answer, in OpenAI's shape.
-    pub(crate) async fn complete(self, backend: &Backend) -> Result<Value, Problem> {
-        match backend {
-            Backend::Embedded(orchestrator) => engine::chat(orchestrator, &self.model, self.fields).await,
-            Backend::Connected(client) => Ok(client.chat(&Value::Object(self.fields)).await?),
+    pub(crate) async fn complete(&self, backend: &Backend) -> Result<Value, Problem> {
+        match self.whole(backend).await {
+            Err(problem) if problem.code == ErrorCode::ModelUnknown => {
+                look_again(backend).await?;
+                self.whole(backend).await
+            }
+            answer => answer,
         }
     }
 
     /// Asks for the answer in pieces.
-    pub(crate) async fn stream(self, backend: &Backend) -> Result<ChatStream, Problem> {
-        let chunks: Items<Value> = match backend {
-            Backend::Embedded(orchestrator) => engine::chat_stream(orchestrator, &self.model, self.fields).await?,
-            Backend::Connected(client) => Box::pin(client.chat_stream(&Value::Object(self.fields)).await?.map_err(Problem::from)),
+    pub(crate) async fn stream(&self, backend: &Backend) -> Result<ChatStream, Problem> {
+        let chunks = match self.chunks(backend).await {
+            Err(problem) if problem.code == ErrorCode::ModelUnknown => {
+                look_again(backend).await?;
+                self.chunks(backend).await?
+            }
+            chunks => chunks?,
         };
         let pieces = chunks.map(|chunk| chunk.map(|chunk| Piece::read(&chunk)));
         Ok(ChatStream { pieces: ClosableStream::new(Box::pin(pieces)), told: Mutex::default() })
     }
+
+    async fn whole(&self, backend: &Backend) -> Result<Value, Problem> {
+        match backend {
+            Backend::Embedded(orchestrator) => engine::chat(orchestrator, &self.model, &self.fields).await,
+            Backend::Connected(client) => told(client.chat(&Value::Object(self.fields.clone())).await),
+        }
+    }
+
+    async fn chunks(&self, backend: &Backend) -> Result<Items<Value>, Problem> {
+        match backend {
+            Backend::Embedded(orchestrator) => engine::chat_stream(orchestrator, &self.model, &self.fields).await,
+            Backend::Connected(client) => {
+                let chunks = told(client.chat_stream(&Value::Object(self.fields.clone())).await)?;
+                Ok(Box::pin(chunks.map_err(ClientError::into_problem)))
+            }
+        }
+    }
+}
+
+/// Has the configurations read anew. An unknown name is looked for in the files only now and then, and a program
+/// may have written one a moment ago.
+async fn look_again(backend: &Backend) -> Result<(), Problem> {
+    backend.instances().await.map(drop)
 }
 
 /// What one chunk of an answer says.

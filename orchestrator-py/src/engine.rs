@@ -96,12 +96,12 @@ impl Exchange for Pieces {
 }
 
 /// Asks for a whole answer.
-pub(crate) async fn chat(orchestrator: &Orchestrator, model: &str, fields: Map<String, Value>) -> Result<Value, Problem> {
+pub(crate) async fn chat(orchestrator: &Orchestrator, model: &str, fields: &Map<String, Value>) -> Result<Value, Problem> {
     exchange(orchestrator, model, fields, &Whole).await.map(|(_, answer)| answer)
 }
 
 /// Asks for an answer in pieces. The place on the engine is held until the stream is dropped.
-pub(crate) async fn chat_stream(orchestrator: &Orchestrator, model: &str, fields: Map<String, Value>) -> Result<Items<Value>, Problem> {
+pub(crate) async fn chat_stream(orchestrator: &Orchestrator, model: &str, fields: &Map<String, Value>) -> Result<Items<Value>, Problem> {
     let (place, chunks) = exchange(orchestrator, model, fields, &Pieces).await?;
     let silence = place.lease.spec().server.timeout.get();
     let gone = Box::pin(place.lease.gone());
@@ -117,13 +117,13 @@ pub(crate) async fn chat_stream(orchestrator: &Orchestrator, model: &str, fields
 async fn exchange<E: Exchange>(
     orchestrator: &Orchestrator,
     model: &str,
-    fields: Map<String, Value>,
+    fields: &Map<String, Value>,
     exchange: &E,
 ) -> Result<(Place, E::Answer), Problem> {
     let mut is_repeat = false;
     loop {
         let place = admit(orchestrator, model).await?;
-        let body = rewrite(fields.clone(), &place);
+        let body = rewrite(fields, &place);
         let error = match tokio::time::timeout(place.first_byte, exchange.send(&place.client, &body)).await {
             Ok(Ok(answer)) => return Ok((place, answer)),
             Ok(Err(ClientError::Problem(problem))) => return Err(problem),
@@ -140,20 +140,14 @@ async fn exchange<E: Exchange>(
 }
 
 async fn admit(orchestrator: &Orchestrator, model: &str) -> Result<Place, Problem> {
-    let lease = match orchestrator.admit(model).await {
-        Err(problem) if problem.code == ErrorCode::ModelUnknown => {
-            // A program may have written the configuration a moment ago; this list is read from the files.
-            orchestrator.instances().await;
-            orchestrator.admit(model).await?
-        }
-        admitted => admitted?,
-    };
+    let lease = orchestrator.admit(model).await?;
     let client = Client::http(&format!("http://{}", lease.address()), None)?;
     Ok(Place { lease, client, first_byte: orchestrator.config().limits.first_byte.get() })
 }
 
 /// Sets and strips the fields that the instance's configuration names.
-fn rewrite(mut fields: Map<String, Value>, place: &Place) -> Value {
+fn rewrite(fields: &Map<String, Value>, place: &Place) -> Value {
+    let mut fields = fields.clone();
     let changes = &place.lease.spec().request;
     for name in &changes.strip {
         fields.remove(name);

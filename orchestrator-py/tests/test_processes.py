@@ -18,6 +18,13 @@ from orchestrator import DaemonError, InstanceError, Orchestrator
 BINARY = os.environ.get("ORCH_TEST_BINARY", "")
 
 
+def begins(process: subprocess.Popen[str]) -> None:
+    """Waits for the first line of a program that prints one."""
+    assert process.stdout is not None
+    if (line := process.stdout.readline()) != "begins\n":
+        raise AssertionError((line, *process.communicate(timeout=20)))
+
+
 def test_ctrl_c_ends_a_call_that_waits(home: Home) -> None:
     home.add("demo", env={"FAKE_LOADING": "inf"})
     script = """
@@ -52,7 +59,7 @@ with Orchestrator() as orch:
     orch.close(stop_instances=True)
 """
     with home.run(script) as process:
-        assert process.stdout is not None and process.stdout.readline() == "begins\n"
+        begins(process)
         process.send_signal(signal.SIGUSR1)
         output, errors = process.communicate(timeout=20)
         assert (output, errors) == ("ready 1\n", "")
@@ -169,14 +176,14 @@ def test_ctrl_c_ends_a_stream_through_the_daemon(home: Home, daemon: subprocess.
 from orchestrator import Orchestrator
 stream = Orchestrator().chat("demo", "Hi")
 next(stream)
-print("begins")
 try:
+    print("begins")
     next(stream)
 except KeyboardInterrupt:
     print("interrupted")
 """
     with home.run(script) as process:
-        assert process.stdout is not None and process.stdout.readline() == "begins\n"
+        begins(process)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=20)
         assert (output, errors) == ("interrupted\n", "")

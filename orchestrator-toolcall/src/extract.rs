@@ -248,9 +248,16 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Reads an object whose every quote has a backslash before it, as if it were the inside of a JSON string.
+    /// Reads an object whose every quote has a backslash before it.
+    ///
+    /// Either it was written as the inside of a JSON string, or only its quotes were given backslashes; the second
+    /// is tried where the first makes no sense.
     fn escaped(&self, start: usize) -> Result<Reading, Failure> {
-        let unclear = |error| Failure { error, at: self.text.len(), pointer: String::new(), has_member: true, like_envelope: true };
+        self.escaped_string(start).or_else(|failure| self.escaped_quotes(start).ok_or(failure))
+    }
+
+    fn escaped_string(&self, start: usize) -> Result<Reading, Failure> {
+        let unclear = |error| broken(error, self.text.len());
         let bytes = self.text.as_bytes();
         let mut end = start;
         while end < bytes.len() && bytes[end] != b'"' {
@@ -272,6 +279,18 @@ impl<'a> Search<'a> {
         Ok(Reading { end, edits: vec![Edit { kind: EditKind::EscapedEnvelope, start, end }], ..reading })
     }
 
+    fn escaped_quotes(&self, start: usize) -> Option<Reading> {
+        let inner = self.text[start..].replace("\\\"", "\"");
+        let reading = read_tolerant(&inner, 0, self.limits, Finish::Length).ok().filter(|reading| reading.edits.is_empty())?;
+        if inner[reading.end..].contains(['{', '[']) {
+            return None;
+        }
+        // Each quote of what was read was two bytes in the text.
+        let quotes = inner[..reading.end].matches('"').count();
+        let end = start + reading.end + quotes;
+        Some(Reading { end, edits: vec![Edit { kind: EditKind::EscapedEnvelope, start, end }], ..reading })
+    }
+
     fn charge(&mut self, steps: usize) -> Result<(), ParseError> {
         self.steps += steps;
         let budget = Limits::step_budget(self.text.len());
@@ -286,6 +305,11 @@ fn is_escaped(inside: &str) -> bool {
         rest = after;
     }
     rest.starts_with("\\\"")
+}
+
+/// The failure of an envelope that is broken beyond doubt.
+const fn broken(error: ParseError, at: usize) -> Failure {
+    Failure { error, at, pointer: String::new(), has_member: true, like_envelope: true }
 }
 
 /// An error inside unescaped text, told of the place where that text starts.

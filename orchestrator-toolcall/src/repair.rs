@@ -10,6 +10,7 @@
 //!             └──closer──▶ After ──(stack empty)──▶ done
 //! ```
 
+mod comma;
 mod edit;
 mod ending;
 mod frame;

@@ -1,5 +1,6 @@
 //! JSON Schemas: validating a value against one, and reducing one to what engines accept as a constraint.
 
+mod cost;
 mod portable;
 mod validate;
 
@@ -7,36 +8,6 @@ use serde_json::{Value, json};
 
 pub use portable::portable;
 pub use validate::Validator;
-
-use crate::error::ToolError;
-
-/// The deepest schema that is taken, in levels of JSON.
-const MAX_DEPTH: usize = 64;
-
-/// The largest schema that is taken, in values of JSON.
-const MAX_VALUES: usize = 20_000;
-
-/// Refuses schemas so deep or large that walking them would be a risk.
-pub(crate) fn check_bounds(schema: &Value, subject: &str) -> Result<(), ToolError> {
-    let refuse = |reason: String| Err(ToolError::Schema { subject: subject.to_owned(), reason });
-    let mut open = vec![(schema, 0)];
-    let mut values = 0_usize;
-    while let Some((value, depth)) = open.pop() {
-        values += 1;
-        if depth > MAX_DEPTH {
-            return refuse(format!("it is nested deeper than {MAX_DEPTH} levels"));
-        }
-        if values > MAX_VALUES {
-            return refuse(format!("it has more than {MAX_VALUES} values"));
-        }
-        match value {
-            Value::Object(object) => open.extend(object.values().map(|value| (value, depth + 1))),
-            Value::Array(items) => open.extend(items.iter().map(|value| (value, depth + 1))),
-            _ => {}
-        }
-    }
-    Ok(())
-}
 
 /// The same schema with undeclared properties forbidden wherever an object declares its properties by itself.
 pub(crate) fn close(schema: &Value) -> Value {

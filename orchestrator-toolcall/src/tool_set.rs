@@ -42,7 +42,7 @@ pub enum ToolChoice {
 const MAX_TOOLS: usize = 1024;
 
 /// How many calls one envelope may hold when nothing else is said.
-const DEFAULT_MAX_CALLS: usize = 8;
+const DEFAULT_MAX_CALLS: usize = 16;
 
 /// Tools that a model may call, with everything needed to judge what it writes.
 ///

@@ -103,6 +103,10 @@ fn an_engine_that_crashes_again_and_again_is_given_up_after_its_retries() {
     home.orch(&["up", "--no-wait", "demo"]).assert_ok();
     let row = home.wait_for_row("demo", "it is given up", |row| row["state"] == "failed");
     assert_eq!((&row["restarts"], starts(&starts_file)), (&json!(2), 3), "{row}");
+    let events = home.orch(&["events", "--tail", "100"]).assert_ok().stdout;
+    for phrase in ["`demo` waits for its next start: ", "`demo` has failed: "] {
+        assert!(events.contains(phrase), "`{phrase}` is missing in {events}");
+    }
     // A person's `up` begins anew, and what was mended works.
     home.write_config("demo", &home.config("demo", &Behaviour::default()));
     home.orch(&["up", "demo"]).assert_ok();
@@ -180,6 +184,7 @@ fn down_leaves_nothing_behind_whatever_the_engine_did() {
         ("one that is loading", Behaviour { never_ready: true, ..Behaviour::default() }),
         ("one that hangs", Behaviour { hang_after_ms: Some(0), ..Behaviour::default() }),
         ("a sleeping grandchild", Behaviour { grandchild: Some(Grandchild::Sleeps), ..Behaviour::default() }),
+        ("a grandchild without environment", Behaviour { grandchild: Some(Grandchild::SleepsWithoutEnvironment), ..Behaviour::default() }),
         ("a listening grandchild", Behaviour { grandchild: Some(Grandchild::Listens), ignore_sigterm: true, ..Behaviour::default() }),
     ];
     let home = TestHome::new();
@@ -198,6 +203,41 @@ fn down_leaves_nothing_behind_whatever_the_engine_did() {
         assert!(begun.elapsed() < Duration::from_secs(10), "{what}: {:?}", begun.elapsed());
         only_daemon_runs(&home, what);
     }
+}
+
+#[test]
+fn settings_of_an_engine_in_our_surroundings_do_not_reach_it() {
+    let home = TestHome::new();
+    home.add("demo", &Behaviour::default());
+    let mut up = home.command(&["up", "demo"]);
+    up.env("LLAMA_ARG_N_PARALLEL", "77").env("SOMETHING_ELSE", "78");
+    assert!(up.status().unwrap().success());
+    let environment = std::fs::read(format!("/proc/{}/environ", home.pid("demo"))).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("SOMETHING_ELSE=78") && !environment.contains("LLAMA_ARG_N_PARALLEL"), "{environment}");
+}
+
+#[test]
+fn an_engine_that_prints_without_end_does_not_fill_the_disk_and_is_followed() {
+    let home = TestHome::new();
+    let mib = 12;
+    let config = home.config("demo", &Behaviour { flood_mib: mib, ..Behaviour::default() });
+    home.write_config("demo", &config.edit("/logs", json!({ "max_size_mb": 1, "rotation": 1 })));
+    home.orch(&["up", "demo"]).assert_ok();
+    let pid = home.pid("demo");
+    let seen = home.path().join("followed");
+    let mut follower = home.command(&["logs", "demo", "--follow", "--stream", "stderr"]);
+    let mut follower = follower.stdout(std::fs::File::create(&seen).unwrap()).spawn().unwrap();
+    wait_until("the follower shows the last line", SOON, || {
+        std::fs::read_to_string(&seen).unwrap().ends_with("the flood is over\n").then_some(())
+    });
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    let logs = home.path().join("logs/demo");
+    let size = |name: &str| std::fs::metadata(logs.join(name)).unwrap().len();
+    assert!(size("stderr.log") + size("stderr.log.1") < u64::from(mib) << 19, "{} {}", size("stderr.log"), size("stderr.log.1"));
+    assert!(!logs.join("stderr.log.2").exists());
+    assert_eq!(home.pid("demo"), pid);
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub struct Behaviour {
     pub stubborn_children: u8,
     /// Answers requests to its model in a way no server should.
     pub bad_answer: Option<BadAnswer>,
+    /// Prints this many MiB to its error output once it is ready, and then `the flood is over`.
+    pub flood_mib: u32,
     /// A file to which each start appends a line: its process id, and the microseconds since 1970.
     pub starts_file: Option<PathBuf>,
     /// A file to which each request to its model appends its first message when it begins.
@@ -79,6 +81,7 @@ impl Default for Behaviour {
             grandchild: None,
             stubborn_children: 0,
             bad_answer: None,
+            flood_mib: 0,
             starts_file: None,
             requests_file: None,
             aborts_file: None,

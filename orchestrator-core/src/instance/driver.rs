@@ -3,8 +3,21 @@
 //! A loop of [`Driver::next_event`] and [`Driver::handle_event`]. What the task is waiting for lives in its
 //! [`Phase`], futures included, so that losing a race in the `select!` loses nothing. Everybody else sends a
 //! [`Command`] or reads the published [`InstanceSnapshot`].
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `phase` | what the task waits for |
+//! | `launch` | the way from a configuration to a started program |
+//! | `commands` | what people and requests ask |
+//! | `health` | what a server's answers tell |
+//! | `logs` | keeping a server's logs small |
+//! | `ending` | how a server ends, and what comes after |
 
+mod commands;
+mod ending;
+mod health;
 mod launch;
+mod logs;
 mod phase;
 
 use std::sync::Arc;
@@ -13,11 +26,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, debug, info_span, warn};
 
+use super::InstanceSpec;
 use super::activity::Activity;
 use super::probe::ProbeOutcome;
-use super::restart::{RestartDecision, RestartHistory, decide};
 use super::state::{ExitCause, ExitReport, Failure, InstanceSnapshot, RunningServer};
-use super::{InstanceSpec, last_words};
 use crate::error::{ErrorCode, Problem};
 use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
@@ -25,7 +37,8 @@ use crate::names::InstanceName;
 use crate::orchestrator::Services;
 use crate::store::InstanceRecord;
 use launch::Launched;
-use phase::{Loading, Phase, Serving, Trouble};
+use logs::LogKeeper;
+use phase::{Loading, Phase, Trouble};
 
 /// How many commands may wait for an instance's task.
 const COMMAND_QUEUE: usize = 32;
@@ -118,6 +131,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         last_port: None,
         phase,
         then_start: false,
+        logs: LogKeeper::new(),
         inbox,
         publisher,
         workload_publisher,
@@ -141,6 +155,7 @@ struct Driver {
     phase: Phase,
     /// Whether the server that is being ended is replaced by a new one.
     then_start: bool,
+    logs: LogKeeper,
     inbox: mpsc::Receiver<Command>,
     publisher: watch::Sender<InstanceSnapshot>,
     workload_publisher: watch::Sender<Option<Arc<dyn Workload>>>,
@@ -186,72 +201,6 @@ impl Driver {
         }
     }
 
-    async fn handle_command(&mut self, command: Command) {
-        match command {
-            Command::Up { spec, accepted } => {
-                let was_wanted = std::mem::replace(&mut self.wanted, true);
-                match self.phase {
-                    Phase::Starting { .. } | Phase::Loading(_) | Phase::Serving(_) => {
-                        if !was_wanted {
-                            self.persist().await;
-                        }
-                    }
-                    Phase::Stopping { .. } => {
-                        self.spec = spec;
-                        self.then_start = true;
-                    }
-                    Phase::Stopped { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {
-                        self.spec = spec;
-                        self.start_afresh().await;
-                    }
-                }
-                // The asker may be gone; the instance comes up all the same.
-                let _ = accepted.send(());
-            }
-            Command::Down { accepted } => {
-                let answer = self.handle_down().await;
-                let _ = accepted.send(answer);
-            }
-            Command::Restart { spec, accepted } => {
-                self.wanted = true;
-                self.spec = spec;
-                match self.phase {
-                    Phase::Starting { .. } | Phase::Loading(_) | Phase::Serving(_) => {
-                        self.then_start = true;
-                        self.begin_stop(Trouble::Requested).await;
-                    }
-                    Phase::Stopping { .. } => self.then_start = true,
-                    Phase::Stopped { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => self.start_afresh().await,
-                }
-                let _ = accepted.send(());
-            }
-        }
-    }
-
-    async fn handle_down(&mut self) -> Result<(), Problem> {
-        self.then_start = false;
-        self.wanted = false;
-        match &self.phase {
-            Phase::Stopped { .. } => {
-                let problem = Problem::new(ErrorCode::InstanceNotRunning, format!("`{}` is not running", self.name));
-                return Err(problem.with_hint("run `orch ps` for what is running"));
-            }
-            Phase::Backoff { .. } | Phase::Failed { .. } => {
-                self.enter(Phase::Stopped { last_exit: None }, "it was told to stop").await;
-            }
-            Phase::Starting { .. } | Phase::Loading(_) | Phase::Serving(_) => self.begin_stop(Trouble::Requested).await,
-            Phase::Stopping { .. } => self.persist().await,
-        }
-        Ok(())
-    }
-
-    /// Starts on a person's word: earlier failures do not count.
-    async fn start_afresh(&mut self) {
-        self.failures = 0;
-        self.restarts = 0;
-        self.begin_start("it was told to start").await;
-    }
-
     async fn restart_now(&mut self) {
         self.restarts = self.restarts.saturating_add(1);
         self.begin_start("its server is started again").await;
@@ -259,7 +208,7 @@ impl Driver {
 
     async fn begin_start(&mut self, why: &str) {
         self.then_start = false;
-        let launch = launch::launch(self.services.clone(), self.spec.clone(), self.last_port);
+        let launch = launch::launch(self.services.clone(), self.spec.clone(), self.logs.clone(), self.last_port);
         self.enter(Phase::starting(launch), why).await;
     }
 
@@ -275,172 +224,6 @@ impl Driver {
         }
     }
 
-    async fn handle_probe(&mut self, outcome: ProbeOutcome) {
-        match &mut self.phase {
-            Phase::Loading(loading) => {
-                if outcome == ProbeOutcome::Healthy {
-                    self.handle_ready().await;
-                    return;
-                }
-                if loading.deadline <= Instant::now() {
-                    self.begin_stop(Trouble::NeverReady).await;
-                    return;
-                }
-                let detail = match outcome {
-                    ProbeOutcome::Loading { detail } => detail,
-                    ProbeOutcome::Bad { reason } => reason,
-                    ProbeOutcome::Healthy | ProbeOutcome::Refused => String::new(),
-                };
-                loading.is_doubted = false;
-                loading.probe_again();
-                if loading.detail != detail {
-                    loading.detail = detail;
-                    self.publish();
-                }
-            }
-            Phase::Serving(serving) => {
-                let was_unhealthy = serving.unhealthy.is_some();
-                serving.note(outcome, self.spec.healthcheck.retries.get());
-                serving.probe_again(self.spec.healthcheck.interval.get());
-                let is_hopeless = serving.bad_answers >= self.spec.healthcheck.retries.get().saturating_mul(2);
-                let reason = serving.unhealthy.as_ref().map(|unhealthy| unhealthy.reason.clone());
-                if is_hopeless {
-                    self.begin_stop(Trouble::Unresponsive).await;
-                } else if was_unhealthy != reason.is_some() {
-                    let why = reason.unwrap_or_else(|| "it answers again".to_owned());
-                    self.announce(if was_unhealthy { "unhealthy" } else { "ready" }, &why);
-                } else if self.is_idle_too_long() {
-                    self.unload_idle().await;
-                }
-            }
-            Phase::Stopped { .. } | Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {}
-        }
-    }
-
-    /// The loading server answered 200. It is believed only if the listener is its own.
-    async fn handle_ready(&mut self) {
-        let Phase::Loading(loading) = &mut self.phase else { return };
-        if loading.workload.owns_listener(loading.server.address).await == Some(false) {
-            if std::mem::replace(&mut loading.is_doubted, true) {
-                self.begin_stop(Trouble::PortTaken).await;
-            } else {
-                // One that ends just after its answer does not listen any more either; its end is known in a moment.
-                loading.probe_again();
-            }
-            return;
-        }
-        self.activity.touch();
-        let serving = Serving::begin(loading, self.spec.healthcheck.interval.get());
-        let took = loading.server.started_at.elapsed_millis();
-        self.enter(Phase::Serving(serving), &format!("it answers after {took} ms")).await;
-    }
-
-    fn is_idle_too_long(&self) -> bool {
-        self.spec.ttl.is_some_and(|ttl| self.activity.idle_for().is_some_and(|idle| idle >= ttl.get()))
-    }
-
-    async fn unload_idle(&mut self) {
-        self.wanted = false;
-        self.begin_stop(Trouble::Idle).await;
-    }
-
-    /// The server ended by itself.
-    async fn handle_exit(&mut self, exit: WorkloadExit) {
-        let (workload, offset, ready_for) = match &self.phase {
-            Phase::Loading(loading) => (loading.workload.clone(), loading.stderr_offset, None),
-            Phase::Serving(serving) => (serving.workload.clone(), serving.stderr_offset, Some(serving.since.elapsed())),
-            Phase::Stopped { .. } | Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {
-                return;
-            }
-        };
-        let report = self.explain(exit, offset).await;
-        // What the leader started may still run: it goes before anything new is started.
-        if let Err(error) = workload.stop(Duration::ZERO).await {
-            warn!(%error, "leftovers of the server are still running");
-        }
-        self.handle_failure(Failure::Exited(report), ready_for).await;
-    }
-
-    async fn explain(&mut self, exit: WorkloadExit, stderr_offset: u64) -> ExitReport {
-        let tail = last_words::read(self.services.stderr_log(&self.spec), stderr_offset).await;
-        let known = self.services.runtimes.get(&self.spec.runtime).and_then(|runtime| runtime.explain_exit(&tail));
-        let cause = match (known, exit) {
-            (_, WorkloadExit::Status(0)) => ExitCause::Finished,
-            (Some(cause), _) => cause,
-            (None, WorkloadExit::Status(status)) => ExitCause::Status { status },
-            (None, WorkloadExit::Signal(signal)) => ExitCause::Signal { signal, name: last_words::signal_name(signal) },
-            (None, WorkloadExit::Unseen) => ExitCause::Unknown,
-        };
-        ExitReport { cause, stderr_tail: tail, at: Timestamp::now() }
-    }
-
-    async fn handle_failure(&mut self, failure: Failure, ready_for: Option<Duration>) {
-        if matches!(self.phase, Phase::Starting { stop_asked: true, .. }) {
-            let next = if self.then_start { None } else { Some(Phase::Stopped { last_exit: None }) };
-            match next {
-                Some(stopped) => self.enter(stopped, "it was told to stop").await,
-                None => self.begin_start("it was told to start again").await,
-            }
-            return;
-        }
-        let history = RestartHistory { failures: self.failures, ready_for, port_is_configured: self.spec.server.port.is_some() };
-        let why = failure.to_problem(self.name.as_str()).to_string();
-        match decide(&self.spec.restart_policy, history, &failure, self.services.jitter()) {
-            RestartDecision::Retry { after, attempt } => {
-                self.failures = attempt;
-                let due = Timestamp::now().after(after);
-                self.enter(Phase::Backoff { until: Instant::now() + after, due, attempt, failure }, &why).await;
-            }
-            RestartDecision::GiveUp => self.enter(Phase::Failed { since: Timestamp::now(), failure }, &why).await,
-        }
-    }
-
-    /// Begins to end the server, for a reason that decides what comes after.
-    async fn begin_stop(&mut self, trouble: Trouble) {
-        let grace = match trouble {
-            Trouble::Unresponsive => Duration::from_secs(1),
-            Trouble::Requested | Trouble::NeverReady | Trouble::PortTaken | Trouble::Idle => self.spec.stop.grace.get(),
-        };
-        let why = trouble.why();
-        let (workload, server, stderr_offset) = match &mut self.phase {
-            Phase::Starting { stop_asked, .. } => {
-                *stop_asked = true;
-                self.persist().await;
-                return;
-            }
-            Phase::Loading(loading) => (loading.workload.clone(), loading.server.clone(), loading.stderr_offset),
-            Phase::Serving(serving) => (serving.workload.clone(), serving.server.clone(), serving.stderr_offset),
-            Phase::Stopped { .. } | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => return,
-        };
-        let ready_for = match &self.phase {
-            Phase::Serving(serving) => Some(serving.since.elapsed()),
-            _ => None,
-        };
-        self.enter(Phase::stopping(workload, server, trouble, grace, stderr_offset, ready_for), why).await;
-    }
-
-    async fn handle_stopped(&mut self, result: Result<WorkloadExit, LaunchError>) {
-        let Phase::Stopping { trouble, ready_for, stderr_offset, .. } = &self.phase else { return };
-        let (trouble, ready_for, stderr_offset) = (*trouble, *ready_for, *stderr_offset);
-        if let Err(error) = result {
-            let failure = Failure::NotStarted(Problem::from(error));
-            let why = failure.to_problem(self.name.as_str()).to_string();
-            self.enter(Phase::Failed { since: Timestamp::now(), failure }, &why).await;
-            return;
-        }
-        if self.then_start {
-            self.begin_start("it was told to start again").await;
-            return;
-        }
-        let tail = last_words::read(self.services.stderr_log(&self.spec), stderr_offset).await;
-        let report = ExitReport { cause: trouble.cause(), stderr_tail: tail, at: Timestamp::now() };
-        if self.wanted {
-            self.handle_failure(Failure::Exited(report), ready_for).await;
-        } else {
-            self.enter(Phase::Stopped { last_exit: Some(report) }, "nothing of it is left").await;
-        }
-    }
-
     /// Changes the phase, remembers what must be remembered, and tells everybody.
     async fn enter(&mut self, phase: Phase, why: &str) {
         let before = self.phase.state().name();
@@ -452,7 +235,7 @@ impl Driver {
 
     fn announce(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
-        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` is {}: {why}", self.name, state.name()))
+        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()))
             .about(&self.name)
             .with_data(serde_json::json!({ "from": before, "to": state.name(), "cause": why }));
         self.services.events.record(draft);

@@ -258,6 +258,21 @@ impl InstanceState {
         }
     }
 
+    /// Returns what a sentence says of an instance in this state, such as `is ready`.
+    #[must_use]
+    pub const fn phrase(&self) -> &'static str {
+        match self {
+            Self::Stopped { .. } => "is stopped",
+            Self::Starting { .. } => "is starting",
+            Self::Loading { .. } => "is loading its model",
+            Self::Ready { .. } => "is ready",
+            Self::Unhealthy { .. } => "is unhealthy",
+            Self::Stopping { .. } => "is being stopped",
+            Self::Backoff { .. } => "waits for its next start",
+            Self::Failed { .. } => "has failed",
+        }
+    }
+
     /// Returns the one-word name of the state.
     #[must_use]
     pub const fn name(&self) -> &'static str {

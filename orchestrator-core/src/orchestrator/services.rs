@@ -64,11 +64,8 @@ impl Services {
 
     /// Returns where the output of an instance's server goes.
     pub(crate) fn output_files(&self, spec: &InstanceSpec) -> OutputFiles {
-        let folder = self.paths.instance_logs_dir(&spec.name);
-        OutputFiles {
-            stdout: spec.logs.stdout.then(|| folder.join("stdout.log")),
-            stderr: spec.logs.stderr.then(|| folder.join("stderr.log")),
-        }
+        let OutputFiles { stdout, stderr } = OutputFiles::in_folder(&self.paths.instance_logs_dir(&spec.name));
+        OutputFiles { stdout: stdout.filter(|_| spec.logs.stdout), stderr: stderr.filter(|_| spec.logs.stderr) }
     }
 
     /// Returns where the error output of an instance's server goes.

@@ -9,8 +9,12 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+/// How many times the size from which a log is rotated is kept of one that grew beyond it.
+const LARGEST_COPY: u64 = 4;
+
 /// Moves the content of `path` to `path.1` (and `path.1` to `path.2`, up to `path.KEEP`) when it is larger than
-/// `max_bytes`, and returns whether it did. What is written in the moment between copy and cut is lost.
+/// `max_bytes`, and returns whether it did. Of a log that is many times too large only the end is kept. What is written
+/// in the moment between copy and cut is lost.
 pub fn rotate_if_large(path: &Path, max_bytes: u64, keep: usize) -> io::Result<bool> {
     let mut log = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(log) => log,
@@ -24,7 +28,7 @@ pub fn rotate_if_large(path: &Path, max_bytes: u64, keep: usize) -> io::Result<b
     if keep > 0 {
         // Under a temporary name first: a disk that fills up leaves everything as it is.
         let partial = with_suffix(path, "partial");
-        if let Err(error) = copy(&mut log, &partial) {
+        if let Err(error) = copy(&mut log, metadata.len(), max_bytes, &partial) {
             let _nothing_more_to_do = std::fs::remove_file(&partial);
             return Err(error);
         }
@@ -131,9 +135,12 @@ fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-fn copy(log: &mut File, to: &Path) -> io::Result<u64> {
+/// Copies a log that is `length` long and may be growing faster than it is copied.
+fn copy(log: &mut File, length: u64, max_bytes: u64, to: &Path) -> io::Result<u64> {
     let mut target = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
-    io::copy(log, &mut target)
+    let most = max_bytes.saturating_mul(LARGEST_COPY);
+    log.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+    io::copy(&mut log.take(most), &mut target)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::str;
 
 use super::identity::Stamp;
@@ -27,8 +28,26 @@ pub(crate) struct ProcessRecord {
     pub(crate) alive: bool,
     /// Its resident memory, in pages.
     pub(crate) resident_pages: u64,
+    /// Whether it has a terminal: a person's shell and what was started in it do.
+    pub(crate) has_terminal: bool,
     /// What its environment says about whose it is, where that was read.
     pub(crate) marks: Option<Marks>,
+    /// The files to which its standard and its error output are appended, where that was read.
+    pub(crate) appends_to: Vec<FileId>,
+}
+
+/// A file, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// Returns which file this is about.
+    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
 }
 
 /// The marks in a process's environment.
@@ -46,7 +65,7 @@ impl ProcessRecord {
     }
 }
 
-/// Whose marks to read: that is the costly half of a look.
+/// Whose marks and outputs to read: that is the costly half of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MarkScope {
     /// Nobody's.
@@ -75,6 +94,10 @@ pub(crate) fn read_table(scope: MarkScope) -> io::Result<Vec<ProcessRecord>> {
         let Ok(Some(mut record)) = read_record(pid) else { continue };
         if scope.holds(&record) {
             record.marks = read_marks(pid);
+            // Whoever carries marks needs no other sign.
+            if record.marks.is_none() {
+                record.appends_to = read_outputs(pid);
+            }
         }
         table.push(record);
     }
@@ -139,7 +162,9 @@ fn parse_record(line: &[u8]) -> Option<ProcessRecord> {
         // A process whose first thread ended looks like a zombie, and its other threads run on.
         alive: !ended || threads > 1,
         resident_pages: field(24)?.parse::<i64>().ok()?.try_into().unwrap_or(0),
+        has_terminal: field(7)? != "0",
         marks: None,
+        appends_to: Vec::new(),
     })
 }
 
@@ -148,6 +173,28 @@ fn read_marks(pid: u32) -> Option<Marks> {
     // Not readable: another user's process, so none that we started.
     File::open(format!("/proc/{pid}/environ")).ok()?.take(LARGEST_ENVIRONMENT).read_to_end(&mut environment).ok()?;
     parse_marks(&environment)
+}
+
+/// Reads which files the outputs of a process of our own user are appended to. Another user's process is none that we
+/// started.
+fn read_outputs(pid: u32) -> Vec<FileId> {
+    let is_our_users = fs::metadata(format!("/proc/{pid}")).is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw());
+    if !is_our_users {
+        return Vec::new();
+    }
+    let files = ["1", "2"].into_iter().filter_map(|descriptor| {
+        let metadata = fs::metadata(format!("/proc/{pid}/fd/{descriptor}")).ok().filter(fs::Metadata::is_file)?;
+        let state = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).ok()?;
+        appends(&state).then(|| FileId::of(&metadata))
+    });
+    files.collect()
+}
+
+/// Returns whether `/proc/PID/fdinfo/N` shows a descriptor that was opened for appending.
+fn appends(state: &str) -> bool {
+    let flags = state.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & rustix::fs::OFlags::APPEND.bits() != 0)
 }
 
 /// Finds the marks in an environment as `/proc/PID/environ` shows it. Of two with the same name the first counts.

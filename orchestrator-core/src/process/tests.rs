@@ -37,7 +37,7 @@ impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let owner_tag = folder.path().display().to_string();
-        Self { launcher: LocalLauncher::new(owner_tag.clone()), owner_tag, folder }
+        Self { launcher: LocalLauncher::new(owner_tag.clone(), folder.path().join("logs")), owner_tag, folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -51,10 +51,11 @@ impl Bench {
                 program: program.into(),
                 arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
                 variables: BTreeMap::from([("HERE".to_owned(), self.owner_tag.clone())]),
+                removed_prefixes: Vec::new(),
                 listen: address(),
                 health_path: "/health".to_owned(),
             },
-            output: OutputFiles { stdout: Some(self.path("logs/deep/stdout.log")), stderr: Some(self.path("logs/deep/stderr.log")) },
+            output: OutputFiles { stdout: Some(self.path("logs/bench/stdout.log")), stderr: Some(self.path("logs/bench/stderr.log")) },
         }
     }
 
@@ -200,6 +201,45 @@ async fn a_child_without_our_marks_ends_too() {
     assert!(!is_alive(bare));
 }
 
+/// Starts a sleeper in a session of its own, with an environment of its own, whose parent ends at once.
+const DAEMONISED: &str = "(env -i HERE=\"$HERE\" setsid sh -c 'echo $$ > $HERE/bare; while :; do sleep 0.05; done' &)";
+
+#[tokio::test]
+async fn a_daemonised_child_with_another_environment_is_found_by_our_logs() {
+    let bench = Bench::new();
+    let workload = bench.start(&format!("{DAEMONISED}; echo $$ > $HERE/up; while :; do sleep 0.05; done")).await;
+    bench.pid("up").await;
+    let bare = bench.pid("bare").await;
+    wait_until("init to take the child", || {
+        read_record(bare).unwrap().is_some_and(|record| Some(record.parent) != workload.identity().pid())
+    })
+    .await;
+    // Whoever reads the log, or writes to it from elsewhere and not as its output, is a stranger.
+    let stdout = bench.path("logs/bench/stdout.log");
+    let reader = Command::new("tail").arg("-f").arg(&stdout).stdout(Stdio::null()).spawn().unwrap();
+    let overwriting = fs::OpenOptions::new().write(true).open(&stdout).unwrap();
+    let writer = Command::new("sleep").arg("60").stdout(overwriting).spawn().unwrap();
+    let adopted = bench.launcher.adopt(&instance(), workload.identity()).await.unwrap().unwrap();
+    adopted.stop(SHORT).await.unwrap();
+    let (bare_lives, strangers_live) = (is_alive(bare), is_alive(reader.id()) && is_alive(writer.id()));
+    for mut stranger in [reader, writer] {
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+    assert!(!bare_lives && strangers_live, "{bare_lives} {strangers_live}");
+}
+
+#[tokio::test]
+async fn a_daemonised_child_of_a_dead_server_is_a_leftover() {
+    let bench = Bench::new();
+    let workload = bench.start(DAEMONISED).await;
+    let bare = bench.pid("bare").await;
+    timeout(LONG, workload.wait()).await.unwrap();
+    assert!(is_alive(bare));
+    assert!(bench.launcher.end_leftovers(&instance()).await.unwrap() > 0);
+    assert!(!is_alive(bare));
+}
+
 #[tokio::test]
 async fn what_a_dead_server_left_is_ended_by_stop_even_without_marks() {
     let bench = Bench::new();
@@ -298,10 +338,10 @@ async fn the_child_sees_its_marks_its_variables_and_no_core_dumps() {
     order.plan.variables.insert("ORCH_INSTANCE".to_owned(), "forged".to_owned());
     let workload = bench.launcher.start(&order).await.unwrap();
     assert_eq!(timeout(LONG, workload.wait()).await.unwrap(), WorkloadExit::Status(0));
-    assert_eq!(bench.line("logs/deep/stdout.log").await, format!("{} bench 127.0.0.1:4321 given", bench.owner_tag));
-    assert_eq!(bench.line("logs/deep/stderr.log").await, "/dev/null");
+    assert_eq!(bench.line("logs/bench/stdout.log").await, format!("{} bench 127.0.0.1:4321 given", bench.owner_tag));
+    assert_eq!(bench.line("logs/bench/stderr.log").await, "/dev/null");
     let mode = |path: &str| fs::metadata(bench.path(path)).map(|metadata| metadata.permissions().mode() & 0o777).unwrap();
-    assert_eq!((mode("logs"), mode("logs/deep"), mode("logs/deep/stdout.log")), (0o700, 0o700, 0o600));
+    assert_eq!((mode("logs"), mode("logs/bench"), mode("logs/bench/stdout.log")), (0o700, 0o700, 0o600));
 
     let workload = bench.start("while :; do sleep 0.05; done").await;
     let limits = fs::read_to_string(format!("/proc/{}/limits", workload.identity().pid().unwrap())).unwrap();
@@ -311,13 +351,24 @@ async fn the_child_sees_its_marks_its_variables_and_no_core_dumps() {
 }
 
 #[tokio::test]
+async fn variables_that_the_plan_removes_are_not_inherited_and_can_be_set() {
+    let bench = Bench::new();
+    // Cargo sets both for a test.
+    let mut order = bench.order("sh", &["-c", "echo \"${CARGO_MANIFEST_DIR-gone} ${CARGO_PKG_NAME-gone} ${CARGO_MANIFEST_PATH-gone}\""]);
+    order.plan.removed_prefixes = vec!["CARGO_MANIFEST".to_owned()];
+    order.plan.variables.insert("CARGO_MANIFEST_PATH".to_owned(), "given".to_owned());
+    bench.launcher.start(&order).await.unwrap();
+    assert_eq!(bench.line("logs/bench/stdout.log").await, format!("gone {} given", env!("CARGO_PKG_NAME")));
+}
+
+#[tokio::test]
 async fn output_is_appended_across_starts() {
     let bench = Bench::new();
     for word in ["one", "two"] {
         let workload = bench.start(&format!("echo {word}")).await;
         timeout(LONG, workload.wait()).await.unwrap();
     }
-    assert_eq!(fs::read_to_string(bench.path("logs/deep/stdout.log")).unwrap(), "one\ntwo\n");
+    assert_eq!(fs::read_to_string(bench.path("logs/bench/stdout.log")).unwrap(), "one\ntwo\n");
 }
 
 #[tokio::test]
@@ -407,7 +458,7 @@ async fn a_start_that_nobody_waits_for_leaves_nothing_running() {
             () = std::future::ready(()) => {}
         }
     }
-    wait_until("the logs of the children", || bench.path("logs/deep/stderr.log").exists()).await;
+    wait_until("the logs of the children", || bench.path("logs/bench/stderr.log").exists()).await;
     wait_until("the abandoned children to be gone", || bench.living().is_empty()).await;
 }
 
@@ -481,7 +532,7 @@ async fn a_stranger_with_the_same_number_is_neither_adopted_nor_touched() {
     for identity in wrong {
         assert!(bench.launcher.adopt(&instance(), &WorkloadIdentity::Process(identity)).await.unwrap().is_none());
     }
-    let other = LocalLauncher::new("another owner".to_owned());
+    let other = LocalLauncher::new("another owner".to_owned(), bench.path("elsewhere"));
     assert!(other.adopt(&instance(), workload.identity()).await.unwrap().is_none(), "its marks name another owner");
     // Handles are the only way to a signal, and there is none for a number that was reused.
     let reused = Stamp { pid: right.pid, start_ticks: right.start_ticks + 1 };
@@ -521,7 +572,7 @@ async fn a_listener_is_told_from_a_squatter() {
 #[tokio::test]
 async fn a_rotated_log_is_written_on() {
     let bench = Bench::new();
-    let log = bench.path("logs/deep/stdout.log");
+    let log = bench.path("logs/bench/stdout.log");
     let workload =
         bench.start("seq 1000; echo first; while [ ! -e $HERE/go ]; do sleep 0.01; done; echo second; while :; do sleep 0.05; done").await;
     wait_until("the first part", || fs::read_to_string(&log).is_ok_and(|text| text.ends_with("first\n"))).await;
@@ -529,6 +580,6 @@ async fn a_rotated_log_is_written_on() {
     assert_eq!(fs::read_to_string(&log).unwrap(), "");
     fs::write(bench.path("go"), "").unwrap();
     wait_until("the second part", || fs::read_to_string(&log).is_ok_and(|text| text == "second\n")).await;
-    assert!(fs::read_to_string(bench.path("logs/deep/stdout.log.1")).unwrap().ends_with("1000\nfirst\n"));
+    assert!(fs::read_to_string(bench.path("logs/bench/stdout.log.1")).unwrap().ends_with("1000\nfirst\n"));
     workload.stop(LONG).await.unwrap();
 }

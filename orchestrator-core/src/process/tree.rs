@@ -1,16 +1,17 @@
 //! The policy, pure: given a process table, which processes belong to a workload, and which ones lead one.
 //!
-//! What belongs is found from four sides, because each one has a hole: descent (a parent that ends hands its
+//! What belongs is found from five sides, because each one has a hole: descent (a parent that ends hands its
 //! children to init), the process group (a child may leave it), the marks (a child may be given an environment
-//! without them), and memory of earlier looks (which see only what was there then).
+//! without them), the logs (a child may be given other outputs), and memory of earlier looks (which see only what was
+//! there then).
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::identity::Stamp;
-use super::table::{Marks, ProcessRecord};
-use crate::launcher::{DiscoveredWorkload, ProcessIdentity, WorkloadIdentity};
+use super::table::{FileId, Marks, ProcessRecord};
+use crate::launcher::{DiscoveredWorkload, OutputFiles, ProcessIdentity, WorkloadIdentity};
 use crate::names::InstanceName;
 
 /// What is known about the processes of one workload.
@@ -20,6 +21,8 @@ pub(crate) struct Kin {
     pub(crate) instance: InstanceName,
     /// The process we started, where it is known.
     pub(crate) leader: Option<Stamp>,
+    /// Where its output goes.
+    pub(crate) output: OutputFiles,
     /// Whoever was found to belong, and was alive at the last look.
     known: Mutex<BTreeSet<Stamp>>,
 }
@@ -34,14 +37,14 @@ pub(crate) enum GroupTrust {
 }
 
 impl Kin {
-    pub(crate) fn new(owner_tag: Arc<str>, instance: InstanceName, leader: Option<Stamp>) -> Self {
-        Self { owner_tag, instance, leader, known: Mutex::default() }
+    pub(crate) fn new(owner_tag: Arc<str>, instance: InstanceName, leader: Option<Stamp>, output: OutputFiles) -> Self {
+        Self { owner_tag, instance, leader, output, known: Mutex::default() }
     }
 
     /// Finds who belongs, zombies included, and remembers the living. In the order in which to signal.
-    pub(crate) fn find<'table>(&self, table: &'table [ProcessRecord], trust: GroupTrust, own_pid: u32) -> Vec<&'table ProcessRecord> {
+    pub(crate) fn find<'table>(&self, table: &'table [ProcessRecord], view: &View<'_>) -> Vec<&'table ProcessRecord> {
         let mut known = self.known();
-        let found = members(table, &Search { kin: self, known: &known, trust, own_pid });
+        let found = members(table, &Search { kin: self, known: &known, view });
         *known = found.iter().filter(|record| record.alive).map(|record| record.stamp()).collect();
         found
     }
@@ -54,27 +57,47 @@ impl Kin {
         record.marks.as_ref().is_some_and(|marks| self.are_ours(marks))
     }
 
+    /// Whether it writes where its server does, as one that inherited it: a person's command in a terminal does not,
+    /// nor one that is older than the server.
+    fn appends_to_our_logs(&self, record: &ProcessRecord, logs: &[FileId]) -> bool {
+        let is_old = self.leader.is_some_and(|leader| record.start_ticks < leader.start_ticks);
+        !is_old && !record.has_terminal && record.appends_to.iter().any(|file| logs.contains(file))
+    }
+
     fn are_ours(&self, marks: &Marks) -> bool {
         *marks.owner == *self.owner_tag && marks.instance == self.instance.as_str()
     }
+}
+
+/// What a look at a table needs to know besides it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    /// What it may assume about the leader's group.
+    pub(crate) trust: GroupTrust,
+    /// We ourselves.
+    pub(crate) own_pid: u32,
+    /// The files that the workload's output goes to.
+    pub(crate) logs: &'a [FileId],
 }
 
 /// One search through a table.
 struct Search<'a> {
     kin: &'a Kin,
     known: &'a BTreeSet<Stamp>,
-    trust: GroupTrust,
-    own_pid: u32,
+    view: &'a View<'a>,
 }
 
 impl Search<'_> {
     /// We ourselves, init, and whoever says that it is somebody else's. That one's children say the same.
     fn is_off_limits(&self, record: &ProcessRecord) -> bool {
-        record.pid == self.own_pid || record.pid <= 1 || record.marks.as_ref().is_some_and(|marks| !self.kin.are_ours(marks))
+        record.pid == self.view.own_pid || record.pid <= 1 || record.marks.as_ref().is_some_and(|marks| !self.kin.are_ours(marks))
     }
 
     fn is_proven(&self, record: &ProcessRecord) -> bool {
-        self.kin.leader == Some(record.stamp()) || self.known.contains(&record.stamp()) || self.kin.carries_our_marks(record)
+        self.kin.leader == Some(record.stamp())
+            || self.known.contains(&record.stamp())
+            || self.kin.carries_our_marks(record)
+            || self.kin.appends_to_our_logs(record, self.view.logs)
     }
 }
 
@@ -96,7 +119,7 @@ fn members<'table>(table: &'table [ProcessRecord], search: &Search<'_>) -> Vec<&
         let group_is_ours = |group: u32| {
             let led_by_one_of_us = found.get(&group).is_some_and(|record| record.group == group);
             let is_the_leaders = leader_group.is_some_and(|leader| leader.pid == group)
-                && (search.trust == GroupTrust::JustOrphaned || found.values().any(|record| record.group == group));
+                && (search.view.trust == GroupTrust::JustOrphaned || found.values().any(|record| record.group == group));
             group > 1 && (led_by_one_of_us || is_the_leaders)
         };
         let (new, others): (Vec<_>, Vec<_>) =

@@ -18,8 +18,8 @@ use super::ending::end_all;
 use super::identity::{ProcessHandle, Stamp, boot_id};
 use super::ports;
 use super::spawn::spawn;
-use super::table::{MarkScope, ProcessRecord, read_table, table_error};
-use super::tree::{GroupTrust, Kin};
+use super::table::{FileId, MarkScope, ProcessRecord, read_table, table_error};
+use super::tree::{GroupTrust, Kin, View};
 use crate::launcher::{LaunchError, LaunchOrder, ProcessIdentity, Workload, WorkloadExit, WorkloadIdentity};
 
 /// The thread only waits and looks at the process table.
@@ -182,7 +182,7 @@ fn introduce(child: &Child, owner_tag: &Arc<str>, order: &LaunchOrder) -> Result
     let boot_id = boot_id()?.to_owned();
     let leader = ProcessHandle::open_child(child.id())?;
     let Stamp { pid, start_ticks } = leader.stamp();
-    let kin = Kin::new(Arc::clone(owner_tag), order.instance.clone(), Some(leader.stamp()));
+    let kin = Kin::new(Arc::clone(owner_tag), order.instance.clone(), Some(leader.stamp()), order.output.clone());
     Ok((Arc::new(kin), leader, WorkloadIdentity::Process(ProcessIdentity { pid, start_ticks, boot_id })))
 }
 
@@ -227,7 +227,9 @@ pub(crate) fn look_now(kin: &Kin, scope: MarkScope) -> Result<Vec<ProcessRecord>
 
 fn find_now(kin: &Kin, scope: MarkScope, trust: GroupTrust) -> Result<Vec<ProcessRecord>, LaunchError> {
     let table = read_table(scope).map_err(table_error)?;
-    Ok(kin.find(&table, trust, std::process::id()).into_iter().cloned().collect())
+    let logs: Vec<FileId> = kin.output.paths().filter_map(|path| std::fs::metadata(path).ok()).map(|log| FileId::of(&log)).collect();
+    let view = View { trust, own_pid: std::process::id(), logs: &logs };
+    Ok(kin.find(&table, &view).into_iter().cloned().collect())
 }
 
 /// Runs blocking work off the runtime. Once started it runs to its end, whoever waits for it.

@@ -261,7 +261,7 @@ fn tidy(reduced: &mut Map<String, Value>) {
 }
 
 /// The schema a local reference points to.
-fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
+pub(super) fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     let fragment = reference.strip_prefix('#')?;
     if fragment.is_empty() {
         return Some(root);

@@ -9,11 +9,15 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{PatternOptions, ValidationError};
 use serde_json::Value;
 
+use super::cost::{Cost, weigh};
 use crate::error::ToolError;
 use crate::verdict::{Problem, shorten};
 
 /// The most memory one compiled pattern may take, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
+
+/// How deep values may be nested for the reason of their failure to be told, where telling is slow.
+const MAX_EXPLAINED_DEPTH: usize = 4;
 
 /// The most places whose types are changed in one go.
 const MAX_TYPE_FINDINGS: usize = 256;
@@ -36,6 +40,7 @@ const MAX_TYPE_FINDINGS: usize = 256;
 /// ```
 pub struct Validator {
     compiled: jsonschema::Validator,
+    cost: Cost,
 }
 
 impl Validator {
@@ -53,12 +58,14 @@ impl Validator {
     /// # Errors
     /// As [`Validator::new`].
     pub fn named(schema: &Value, subject: &str) -> Result<Self, ToolError> {
+        let refuse = |reason| ToolError::Schema { subject: subject.to_owned(), reason: shorten(reason) };
+        let cost = weigh(schema).map_err(refuse)?;
         jsonschema::options()
             .offline()
             .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE))
             .build(schema)
-            .map(|compiled| Self { compiled })
-            .map_err(|error| ToolError::Schema { subject: subject.to_owned(), reason: shorten(error.to_string()) })
+            .map(|compiled| Self { compiled, cost })
+            .map_err(|error| refuse(error.to_string()))
     }
 
     /// Says whether a value matches; the quick question.
@@ -73,11 +80,22 @@ impl Validator {
         if self.is_valid(value) {
             return Vec::new();
         }
+        if !self.explains(value) {
+            return vec![Problem::new("", "$ref", "a value that matches the schema")];
+        }
         self.compiled.iter_errors(value).take(limit).map(|error| problem(&error)).collect()
+    }
+
+    /// Says whether finding out why a value fails takes reasonable time.
+    fn explains(&self, value: &Value) -> bool {
+        !self.cost.explains_slowly || !is_deeper(value, MAX_EXPLAINED_DEPTH)
     }
 
     /// The places whose type is wrong, with the types that would be right there.
     pub(crate) fn type_findings(&self, value: &Value) -> Vec<(String, Vec<String>)> {
+        if !self.explains(value) {
+            return Vec::new();
+        }
         self.compiled
             .iter_errors(value)
             .take(MAX_TYPE_FINDINGS)
@@ -97,6 +115,16 @@ impl fmt::Debug for Validator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Validator").finish_non_exhaustive()
     }
+}
+
+/// Says whether containers are nested deeper than a limit; the depth of what was parsed is bounded.
+fn is_deeper(value: &Value, limit: usize) -> bool {
+    let mut inner: Box<dyn Iterator<Item = &Value>> = match value {
+        Value::Object(object) => Box::new(object.values()),
+        Value::Array(items) => Box::new(items.iter()),
+        _ => return false,
+    };
+    limit == 0 || inner.any(|value| is_deeper(value, limit - 1))
 }
 
 fn problem(error: &ValidationError<'_>) -> Problem {

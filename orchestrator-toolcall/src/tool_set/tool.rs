@@ -41,7 +41,6 @@ impl Tool {
             Value::Null => json!({"type": "object", "properties": {}}),
             parameters => parameters,
         };
-        schema::check_bounds(&parameters, name)?;
         let validator = Validator::named(&parameters, name)?;
         let portable = schema::portable(&parameters);
         Ok(Self {

@@ -177,7 +177,7 @@ fn stopped(text: String) -> Option<Damaged> {
 }
 
 /// Kinds of damage after which the meaning is certain.
-pub const CERTAIN: [(&str, Make); 27] = [
+pub const CERTAIN: [(&str, Make); 28] = [
     ("clean", |random, value| stopped(join(&write(random, value)))),
     ("fence", |random, value| stopped(fenced(random, value))),
     ("prose", |random, value| {
@@ -331,7 +331,7 @@ pub const CERTAIN: [(&str, Make); 27] = [
         let inner = |text: &str| text[1..text.len() - 1].to_owned();
         for token in &mut tokens {
             if matches!(token.kind, Kind::Key | Kind::Text) {
-                if inner(&token.text).contains(['“', '”', '"']) {
+                if inner(&token.text).contains(['“', '”']) {
                     return None;
                 }
                 token.text = format!("“{}”", inner(&token.text));
@@ -343,6 +343,15 @@ pub const CERTAIN: [(&str, Make); 27] = [
         let text = join(&write(random, value));
         let escaped = serde_json::to_string(&text).unwrap();
         stopped(if random.chance(50) { escaped } else { escaped[1..escaped.len() - 1].to_owned() })
+    }),
+    ("escaped quotes", |random, value| {
+        let text = join(&write(random, value));
+        let escaped = text.replace('"', "\\\"");
+        // Where both ways of undoing it make sense, they have to say the same.
+        if text.contains("\\\\") || (text.contains('\\') && !text.contains("\\\"")) {
+            return None;
+        }
+        stopped(format!("{}{escaped}", random.pick(&["", "Here: ", "\"", "```json\n"])))
     }),
     ("wide punctuation", |random, value| {
         let mut tokens = write(random, value);

@@ -100,6 +100,10 @@ fn serve(arguments: Vec<String>, behaviour: Behaviour) {
             crash();
         });
     }
+    if behaviour.flood_mib > 0 {
+        let mib = behaviour.flood_mib;
+        std::thread::spawn(move || flood(mib, ready_at));
+    }
     let stats = Mutex::new(FakeStats { pid: std::process::id(), arguments, ..FakeStats::default() });
     let engine = Arc::new(Engine { behaviour, model: alias, ready_at, stats });
     for stream in listener.incoming().flatten() {
@@ -119,6 +123,21 @@ fn fail(message: &str, status: i32) -> ! {
 fn crash() -> ! {
     eprintln!("GGML_ASSERT(fake) failed");
     std::process::abort();
+}
+
+/// Prints more than a log may hold, at a pace that leaves it a while.
+fn flood(mib: u32, ready_at: Instant) {
+    std::thread::sleep(ready_at.saturating_duration_since(Instant::now()));
+    let line = format!("{}\n", "blah ".repeat(205));
+    for _ in 0..mib {
+        let mut output = std::io::stderr().lock();
+        for _ in 0..1024 {
+            output.write_all(line.as_bytes()).unwrap();
+        }
+        drop(output);
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    eprintln!("the flood is over");
 }
 
 /// Takes SIGTERM and does nothing with it, for as long as what it returns is kept.

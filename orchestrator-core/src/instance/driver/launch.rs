@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::logs::LogKeeper;
 use crate::error::{ErrorCode, Problem};
 use crate::event::Timestamp;
 use crate::instance::InstanceSpec;
 use crate::instance::state::{RunningServer, StartStep};
 use crate::launcher::{LaunchOrder, Workload};
 use crate::orchestrator::Services;
-use crate::process::output;
 use crate::runtime::PlanRequest;
 
 /// A program that was started.
@@ -36,7 +36,7 @@ impl LaunchSteps {
 type Launch = Pin<Box<dyn Future<Output = Result<Launched, Problem>> + Send>>;
 
 /// Prepares a launch. Nothing happens until the future is polled; once the program is started, it is in the result.
-pub(super) fn launch(services: Arc<Services>, spec: Arc<InstanceSpec>, last_port: Option<u16>) -> (LaunchSteps, Launch) {
+pub(super) fn launch(services: Arc<Services>, spec: Arc<InstanceSpec>, logs: LogKeeper, last_port: Option<u16>) -> (LaunchSteps, Launch) {
     let (steps, seen) = watch::channel(StartStep::ResolvingModel);
     let launch = async move {
         let model = services.resolve_model(&spec.model.reference).await?;
@@ -51,7 +51,7 @@ pub(super) fn launch(services: Arc<Services>, spec: Arc<InstanceSpec>, last_port
         let listen = SocketAddr::new(spec.server.host, services.choose_port(&spec, last_port).await?);
         let plan = runtime.plan(&PlanRequest { spec: &spec, model: &model, engine: &engine, listen })?;
         let output = services.output_files(&spec);
-        let stderr_offset = rotate(&services, &spec).await;
+        let stderr_offset = logs.rotate_for_start(&services, &spec).await;
         let health_path = spec.healthcheck.path.clone().unwrap_or_else(|| plan.health_path.clone());
         let order = LaunchOrder { instance: spec.name.clone(), plan, output };
         let started_at = Timestamp::now();
@@ -60,22 +60,6 @@ pub(super) fn launch(services: Arc<Services>, spec: Arc<InstanceSpec>, last_port
         Ok(Launched { workload, server, stderr_offset })
     };
     (LaunchSteps(seen), Box::pin(launch))
-}
-
-/// Rotates logs that have grown too large; returns where the new server's part of the error log begins.
-async fn rotate(services: &Services, spec: &InstanceSpec) -> u64 {
-    let files = services.output_files(spec);
-    let largest = u64::from(spec.logs.max_size_mb.get()) * 1024 * 1024;
-    let keep = usize::from(spec.logs.rotation);
-    let begin = tokio::task::spawn_blocking(move || {
-        for path in [&files.stdout, &files.stderr].into_iter().flatten() {
-            if let Err(error) = output::rotate_if_large(path, largest, keep) {
-                tracing::warn!(path = %path.display(), %error, "the log could not be rotated");
-            }
-        }
-        files.stderr.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
-    });
-    begin.await.unwrap_or(0)
 }
 
 impl Services {

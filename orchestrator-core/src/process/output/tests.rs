@@ -83,3 +83,14 @@ fn a_log_that_cannot_be_copied_stays_as_it_is() {
     assert!(rotate_if_large(&path, 3, 2).is_err());
     assert_eq!(fs::read_to_string(&path).unwrap(), "content");
 }
+
+#[test]
+fn of_a_log_that_outgrew_its_limit_by_far_the_end_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let content: Vec<u8> = (0..100).collect();
+    fs::write(&path, &content).unwrap();
+    assert!(rotate_if_large(&path, 10, 1).unwrap());
+    assert_eq!(fs::read(folder.path().join("log.1")).unwrap(), content[60..]);
+    assert_eq!(fs::read(&path).unwrap(), b"");
+}

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use super::{MarkScope, Marks, parse_marks, parse_record, read_record, read_table};
+use super::{MarkScope, Marks, appends, parse_marks, parse_record, read_record, read_table};
 
 fn line(name: &str, state: &str, threads: &str) -> Vec<u8> {
     format!("4242 ({name}) {state} 17 4242 900 0 -1 4194304 100 0 0 0 1 2 0 0 20 0 {threads} 0 987654 8192000 512 18446744073709551615")
@@ -55,6 +55,15 @@ fn marks_are_found_by_their_whole_names() {
     for (environment, expected) in cases {
         assert_eq!(parse_marks(environment), expected, "{}", String::from_utf8_lossy(environment));
     }
+}
+
+#[test]
+fn a_descriptor_for_appending_is_told_from_the_others() {
+    // As Linux shows `>> file`, `> file`, and `< file`.
+    for (flags, expected) in [("0102001", true), ("0100001", false), ("0100000", false), ("nonsense", false)] {
+        assert_eq!(appends(&format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t30\nino:\t7\n")), expected, "{flags}");
+    }
+    assert!(!appends(""));
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use super::{GroupTrust, Kin, leaders};
+use super::{GroupTrust, Kin, View, leaders};
+use crate::launcher::OutputFiles;
 use crate::names::InstanceName;
 use crate::process::identity::Stamp;
-use crate::process::table::{Marks, ProcessRecord};
+use crate::process::table::{FileId, Marks, ProcessRecord};
 
 const OWN: u32 = 50;
 const OURS: Option<(&str, &str)> = Some(("home", "a"));
@@ -21,7 +22,18 @@ fn record([pid, parent, group, session, start]: Numbers, marks: Option<(&str, &s
         instance: instance.to_owned(),
         listen: Some("127.0.0.1:8000".to_owned()),
     });
-    ProcessRecord { pid, parent, group, session, start_ticks: start.into(), alive: true, resident_pages: 1, marks }
+    ProcessRecord {
+        pid,
+        parent,
+        group,
+        session,
+        start_ticks: start.into(),
+        alive: true,
+        resident_pages: 1,
+        has_terminal: false,
+        marks,
+        appends_to: Vec::new(),
+    }
 }
 
 fn zombie(numbers: Numbers) -> ProcessRecord {
@@ -30,11 +42,20 @@ fn zombie(numbers: Numbers) -> ProcessRecord {
 
 fn kin(leader: Option<(u32, u64)>) -> Kin {
     let leader = leader.map(|(pid, start_ticks)| Stamp { pid, start_ticks });
-    Kin::new(Arc::from("home"), InstanceName::try_new("a").unwrap(), leader)
+    Kin::new(Arc::from("home"), InstanceName::try_new("a").unwrap(), leader, OutputFiles::default())
 }
 
 fn find(kin: &Kin, trust: GroupTrust, table: &[ProcessRecord]) -> Vec<u32> {
-    kin.find(table, trust, OWN).into_iter().map(|record| record.pid).collect()
+    kin.find(table, &View { trust, own_pid: OWN, logs: &[log()] }).into_iter().map(|record| record.pid).collect()
+}
+
+/// The file that the workload's output goes to.
+fn log() -> FileId {
+    FileId::of(&std::fs::metadata("/proc/self/exe").unwrap())
+}
+
+fn other_file() -> FileId {
+    FileId::of(&std::fs::metadata("/proc").unwrap())
 }
 
 fn check(name: &str, leader: Option<(u32, u64)>, table: &[ProcessRecord], expected: &[u32]) {
@@ -90,6 +111,23 @@ fn members_are_found_by_descent_group_and_marks() {
         &[zombie([100, OWN, 100, OWN, 10]), record([101, 1, 100, OWN, 11], None)],
         &[100, 101],
     );
+}
+
+#[test]
+fn whoever_writes_to_the_logs_like_the_server_belongs() {
+    let writer = |numbers| ProcessRecord { appends_to: vec![other_file(), log()], ..record(numbers, None) };
+    let leader = record([100, OWN, 100, OWN, 10], OURS);
+    let daemonised = writer([101, 1, 101, 101, 11]);
+    check("a bare orphan in a session of its own", Some((100, 10)), &[leader.clone(), daemonised.clone()], &[100, 101]);
+    check("one whose server is gone", None, &[daemonised.clone(), record([102, 101, 102, 102, 12], None)], &[101, 102]);
+    check("one that is older than the server", Some((100, 10)), &[leader.clone(), writer([101, 1, 101, 101, 9])], &[100]);
+    let in_a_terminal = ProcessRecord { has_terminal: true, ..daemonised.clone() };
+    check("a person's command", Some((100, 10)), &[leader.clone(), in_a_terminal], &[100]);
+    let elsewhere = ProcessRecord { appends_to: vec![other_file()], ..daemonised.clone() };
+    check("one that writes elsewhere", Some((100, 10)), &[leader.clone(), elsewhere], &[100]);
+    let of_another = ProcessRecord { marks: record([1, 1, 1, 1, 1], Some(("home", "b"))).marks, ..daemonised };
+    check("another instance's", Some((100, 10)), &[leader.clone(), of_another], &[100]);
+    check("we", Some((100, 10)), &[leader, writer([OWN, 1, OWN, OWN, 50])], &[100]);
 }
 
 #[test]
