@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::observe::assert_store_is_sound;
 use super::random::Random;
-use super::stage::{chat, daemon_of, engines, pause, pid_in, wait_for};
+use super::stage::{chat, daemon_of, engines, pause, pid_in, real_config, wait_for, wait_ready};
 use super::{Row, Stage};
 use crate::home::SOON;
 use crate::processes::{is_alive, kill};
@@ -26,14 +26,20 @@ pub(super) const ROW: Row = Row {
 };
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
+/// The one that answers streams. Nobody gives it orders: a request starts what was stopped.
+const TALKER: &str = "talker";
 /// `orch down` of what does not run.
 const NOT_RUNNING: i32 = 27;
 
 fn prepare(home: &TestHome) {
-    for name in NAMES {
+    for name in [NAMES[0], NAMES[1], NAMES[2], TALKER] {
         home.add(name, &Behaviour { load_ms: 40, chunks: 40, chunk_ms: 5, ..Behaviour::default() });
     }
-    home.orch(&["up", NAMES[0], NAMES[1], NAMES[2]]).assert_ok();
+    // One of them is real, where there is a real engine.
+    if let Some(config) = real_config(home, "c") {
+        home.write_config("c", &config);
+    }
+    home.orch(&["up", NAMES[0], NAMES[1], NAMES[2], TALKER]).assert_ok();
 }
 
 /// What is known of an instance from what was acknowledged.
@@ -53,6 +59,7 @@ fn round(stage: &mut Stage<'_>) {
     let home = stage.home;
     let ending = AtomicBool::new(false);
     let endpoint = home.endpoint();
+    let talker = wait_ready(&endpoint, TALKER);
     let kill_after = stage.random.up_to_ms(700);
     let new_name = format!("new-{}", stage.random.below(1_000_000_000));
     let randoms = NAMES.map(|_| stage.random.fork());
@@ -75,7 +82,7 @@ fn round(stage: &mut Stage<'_>) {
         (workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>(), serving_after)
     });
     stage.timed("serving again", Duration::from_millis(250), serving_after);
-    check(home, &known);
+    check(home, &known, talker);
     let file: PathBuf = home.path().join("instances").join(&new_name);
     assert!(file.join("config.yaml").exists(), "the configuration that `init` acknowledged is gone");
     home.orch(&["rm", &new_name]).assert_ok();
@@ -85,10 +92,10 @@ fn round(stage: &mut Stage<'_>) {
     assert!(!spoiled, "the database was put aside");
 }
 
-fn check(home: &TestHome, known: &[Known]) {
+fn check(home: &TestHome, known: &[Known], talker: u32) {
     let endpoint = home.endpoint();
     let mut pids = Vec::new();
-    for (name, known) in NAMES.into_iter().zip(known) {
+    for (name, known) in NAMES.iter().zip(known).chain([(&TALKER, &Known::Runs { pid: talker })]) {
         let at_rest = |state: &str| ["ready", "stopped"].contains(&state);
         let found = wait_for(&endpoint, name, "it is ready or stopped", |found| at_rest(found["summary"]["state"].as_str().unwrap()));
         let state = found["summary"]["state"].as_str().unwrap();
@@ -152,7 +159,7 @@ fn pid_of(row: &Value) -> Option<u32> {
 /// Reads one stream after the other. Each of them ends, whoever is killed.
 fn stream_until(endpoint: &str, ending: &AtomicBool) {
     while !ending.load(Ordering::SeqCst) {
-        match chat(endpoint, "a", "hello", true) {
+        match chat(endpoint, TALKER, "hello", true) {
             Ok(mut answer) => while let Ok(Some(_)) = answer.next_piece() {},
             Err(_) => pause(Duration::from_millis(10)),
         }

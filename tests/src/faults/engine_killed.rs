@@ -7,7 +7,7 @@ use orchestrator_core::event::EventKind;
 use serde_json::{Value, json};
 
 use super::observe::now_ms;
-use super::stage::{chat, describe, events, newest_event, notes, pause, pid_in, wait_for, wait_ready};
+use super::stage::{chat, describe, events, newest_event, notes, pause, pid_in, real_config, wait_for, wait_ready};
 use super::{Row, Stage};
 use crate::home::SOON;
 use crate::processes::kill;
@@ -23,6 +23,8 @@ pub(super) const ROW: Row = Row {
 };
 
 const REQUESTS: &str = "requests";
+/// The instance with a real engine.
+const REAL: &str = "real";
 
 fn prepare(home: &TestHome) {
     let requests_file = Some(home.path().join(REQUESTS));
@@ -33,6 +35,15 @@ fn prepare(home: &TestHome) {
         home.write_config(name, &often_killed(home.config(name, &behaviour)));
     }
     home.orch(&["up", "talker", "thinker", "loader"]).assert_ok();
+    if let Some(config) = real_config(home, REAL) {
+        home.write_config(REAL, &often_killed(config));
+        home.orch(&["up", REAL]).assert_ok();
+    }
+}
+
+/// The fake engine that talks, or the real one where there is one.
+fn talker(stage: &mut Stage<'_>) -> &'static str {
+    if stage.home.path().join("instances").join(REAL).exists() && stage.random.below(2) == 0 { REAL } else { "talker" }
 }
 
 /// Gives an instance a restart policy under which it is killed thousands of times and always comes back soon.
@@ -72,10 +83,11 @@ fn comes_back(stage: &mut Stage<'_>, endpoint: &str, name: &str, old: u32, kille
 }
 
 fn idle(stage: &mut Stage<'_>, endpoint: &str) {
-    let pid = wait_ready(endpoint, "talker");
-    let (killed, seen) = kill_and_see(endpoint, "talker", pid);
+    let name = talker(stage);
+    let pid = wait_ready(endpoint, name);
+    let (killed, seen) = kill_and_see(endpoint, name, pid);
     stage.timed("seen", Duration::from_millis(20), seen);
-    comes_back(stage, endpoint, "talker", pid, killed);
+    comes_back(stage, endpoint, name, pid, killed);
 }
 
 fn loading(stage: &mut Stage<'_>, endpoint: &str) {
@@ -111,9 +123,10 @@ fn begun(stage: &Stage<'_>, tag: &str) -> Vec<String> {
 }
 
 fn in_streams(stage: &mut Stage<'_>, endpoint: &str) {
-    let pid = wait_ready(endpoint, "talker");
+    let name = talker(stage);
+    let pid = wait_ready(endpoint, name);
     let tags: Vec<String> = (0..=stage.random.below(3)).map(|_| format!("talk-{}", stage.random.next())).collect();
-    let mut streams: Vec<_> = tags.iter().map(|tag| chat(endpoint, "talker", tag, true).unwrap()).collect();
+    let mut streams: Vec<_> = tags.iter().map(|tag| chat(endpoint, name, tag, true).unwrap()).collect();
     for stream in &mut streams {
         assert_eq!(stream.status, 200);
         assert!(stream.next_piece().unwrap().is_some());
@@ -131,7 +144,7 @@ fn in_streams(stage: &mut Stage<'_>, endpoint: &str) {
         })
         .collect();
     pause(stage.random.up_to_ms(60));
-    let (killed, seen) = kill_and_see(endpoint, "talker", pid);
+    let (killed, seen) = kill_and_see(endpoint, name, pid);
     for reader in readers {
         let (ended, text) = reader.join().unwrap();
         let last: Value = serde_json::from_str(crate::http::events(&text).last().unwrap()).unwrap();
@@ -139,9 +152,9 @@ fn in_streams(stage: &mut Stage<'_>, endpoint: &str) {
         stage.timed("streams ended", Duration::from_millis(100), ended.saturating_duration_since(killed));
     }
     stage.timed("seen", Duration::from_millis(20), seen);
-    comes_back(stage, endpoint, "talker", pid, killed);
-    for tag in &tags {
+    comes_back(stage, endpoint, name, pid, killed);
+    for tag in tags.iter().filter(|_| name != REAL) {
         assert_eq!(begun(stage, tag).len(), 1, "a stream that had begun was sent again");
     }
-    assert_eq!(describe(endpoint, "talker")["requests_in_flight"], 0);
+    assert_eq!(describe(endpoint, name)["requests_in_flight"], 0);
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::stage::{chat, pause, pid_in, timing, wait_for, wait_ready};
+use super::stage::{chat, pause, pid_in, real_config, timing, wait_for, wait_ready};
 use super::{Row, Stage};
 use crate::home::SOON;
 use crate::processes::{is_alive, signal};
@@ -31,6 +31,11 @@ fn prepare(home: &TestHome) {
     let mut config = home.config("hung", &behaviour);
     config["healthcheck"] = json!({ "interval": "100ms", "timeout": "150ms", "retries": 2, "start_period": "20s" });
     config["restart_policy"] = json!({ "initial_delay": "20ms", "max_delay": "40ms", "max_retries": 1_000_000 });
+    if let Some(real) = real_config(home, "hung") {
+        for key in ["model", "engine"] {
+            config[key] = real[key].clone();
+        }
+    }
     home.write_config("hung", &config);
     home.add("other", &Behaviour::default());
     home.orch(&["up", "hung", "other"]).assert_ok();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use orchestrator_core::event::Event;
+use orchestrator_core::model::demo::{DemoModel, DemoReplies, write_demo_model};
 use serde_json::{Value, json};
 
 use super::random::Random;
@@ -10,7 +11,10 @@ use super::report::Measures;
 use crate::home::SOON;
 use crate::http::{self, Response};
 use crate::processes::{self, is_alive};
-use crate::{TestHome, wait_until};
+use crate::{Behaviour, TestHome, wait_until};
+
+/// The variable that names a real engine, such as `/usr/bin/llama-server`; some of the faults are then tried on it too.
+const REAL_ENGINE: &str = "ORCH_FAULTS_ENGINE";
 
 /// The route of chat requests.
 pub(super) const CHAT: &str = "/v1/chat/completions";
@@ -42,6 +46,17 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// Returns the configuration of an instance that a real engine serves, where one is named.
+pub(super) fn real_config(home: &TestHome, name: &str) -> Option<Value> {
+    let engine = std::env::var_os(REAL_ENGINE)?;
+    let path = home.path().join("real.gguf");
+    write_demo_model(&path, &DemoModel { replies: DemoReplies::Endless, ..DemoModel::default() }).unwrap();
+    let mut config = home.config(name, &Behaviour::default());
+    config["model"]["path"] = path.to_string_lossy().into();
+    config["engine"]["binary"] = engine.to_string_lossy().into();
+    Some(config)
+}
+
 /// Returns the living daemon of a home, by its lock: asking it would start one.
 pub(super) fn daemon_of(home: &TestHome) -> Option<u32> {
     let text = std::fs::read_to_string(home.path().join("state/daemon.lock")).ok()?;
@@ -57,7 +72,7 @@ pub(super) fn daemons(home: &TestHome) -> Vec<u32> {
 /// Returns every engine, and whatever engines started.
 pub(super) fn engines(home: &TestHome) -> Vec<u32> {
     let all = home.processes().into_iter();
-    all.filter(|process| process.command.contains("fake-llama-server")).map(|process| process.pid).collect()
+    all.filter(|process| process.command.contains("llama-server")).map(|process| process.pid).collect()
 }
 
 /// Kills a process and waits until it is gone.
