@@ -102,7 +102,7 @@ fn round(stage: &mut Stage<'_>) {
             peak
         });
         let asking: Vec<_> = (0..clients).map(|_| scope.spawn(|| timing(|| check(&endpoint, &name, expected)))).collect();
-        let took: Vec<_> = asking.into_iter().map(|client| client.join()).collect();
+        let took: Vec<_> = asking.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ending.store(true, Ordering::SeqCst);
         (took, sampler.join().unwrap())
     });

@@ -50,7 +50,7 @@ fn round(stage: &mut Stage<'_>) {
     let delays: u32 = (0..RETRIES).map(|retry| (FIRST_DELAY << retry).min(LONGEST_DELAY)).sum();
     pause(Duration::from_millis(delays.into()) + Duration::from_millis(lifetime + 50) * (RETRIES + 1));
     let found = wait_for(&endpoint, "demo", "it is given up", |found| found["summary"]["state"] == "failed");
-    stage.timed("processor time of the daemon for each crash", None, (processor_time(daemon) - before) / (RETRIES + 1));
+    stage.timed("processor time of the daemon for each crash", None, processor_time(daemon).saturating_sub(before) / (RETRIES + 1));
     let failure = &found["state"]["failure"]["detail"];
     if aborts {
         assert_eq!(failure["cause"]["name"], "SIGABRT", "{found:#}");

@@ -132,7 +132,7 @@ fn work(home: &TestHome, name: &str, mut random: Random, ending: &AtomicBool) ->
         }
         let outcome = home.orch(&[order, &[name]].concat());
         known = match (outcome.status, order[0]) {
-            (0, "down") | (NOT_RUNNING, "down") => Known::Stopped,
+            (0 | NOT_RUNNING, "down") => Known::Stopped,
             (0, _) => Known::Wanted,
             _ => Known::Nothing,
         };

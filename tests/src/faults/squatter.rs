@@ -82,7 +82,7 @@ fn round(stage: &mut Stage<'_>) {
     let (port, pid) = (port_in(&found), pid_in(&found));
     pause(stage.random.up_to_ms(60));
     let squatter = Squatter::take(port).expect("the engine does not listen yet");
-    let squatted = Instant::now();
+    let begun = Instant::now();
     let answers: Vec<_> = (0..3)
         .map(|_| {
             let endpoint = endpoint.clone();
@@ -90,7 +90,7 @@ fn round(stage: &mut Stage<'_>) {
         })
         .collect();
     wait_for(&endpoint, "demo", "it has another port", |found| pid_in(found).is_some_and(|new| Some(new) != pid) && port_in(found) != port);
-    let moved_after = squatted.elapsed();
+    let moved_after = begun.elapsed();
     let found = wait_for(&endpoint, "demo", "it is ready", |found| found["summary"]["state"] == "ready");
     for answer in answers {
         let answer: Value = answer.join().unwrap();

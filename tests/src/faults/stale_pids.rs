@@ -107,7 +107,7 @@ fn forge(stage: &mut Stage<'_>, stranger: &Stranger, kind: u64, wanted: bool) {
         // The same number and start in another boot.
         1 => {
             identity.start_ticks = stranger.start_ticks();
-            identity.boot_id = "00000000-0000-4000-8000-000000000000".to_owned();
+            "00000000-0000-4000-8000-000000000000".clone_into(&mut identity.boot_id);
         }
         // All is right, and the process says that it is somebody else's.
         _ => identity.start_ticks = stranger.start_ticks(),
