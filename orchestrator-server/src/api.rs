@@ -25,7 +25,7 @@ pub struct DaemonStatus {
     pub version: String,
     /// Its process id.
     pub pid: u32,
-    /// The folder its state lies in.
+    /// The home it serves; where the XDG directories are used, the one its state lies in.
     pub home: String,
     /// Where clients of the gateway reach it, such as `http://127.0.0.1:8484`.
     pub endpoint: String,

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod gateway;
+mod homes;
 mod lifecycle;
 mod recovery;
 mod support;

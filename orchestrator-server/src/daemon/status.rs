@@ -18,7 +18,7 @@ pub(crate) struct StatusSource {
 
 impl StatusSource {
     pub(super) fn new(paths: &Paths, endpoint: String) -> Self {
-        let home = paths.state_dir().to_string_lossy().into_owned();
+        let home = paths.home().unwrap_or(paths.state_dir()).to_string_lossy().into_owned();
         Self { home: home.into(), endpoint: endpoint.into(), started_at: Timestamp::now() }
     }
 
