@@ -63,7 +63,7 @@ async fn choose_instance(context: &Context, target: &str) -> Result<InstanceName
     })?;
     // A model that cannot be used gets no instance.
     context.client().await?.model_info(&model).await?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model)?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, None)?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
     }

@@ -75,6 +75,9 @@ impl Coded for ClientError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Unreachable { target, .. } if target.starts_with("http") => {
+                Some("check the address; `orch daemon status` on that machine tells where its daemon listens".to_owned())
+            }
             Self::Unreachable { .. } => Some("start it with `orch daemon start`".to_owned()),
             Self::Problem(problem) => problem.hint.clone(),
             Self::Protocol { .. } => Some("check that it is an Orchestrator daemon, of the same version as this program".to_owned()),
