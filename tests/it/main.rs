@@ -5,6 +5,7 @@
 mod bad_input;
 mod faults;
 mod gateway;
+mod homes;
 mod lifecycle;
 mod recovery;
 mod support;

@@ -33,7 +33,12 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(
     let mut conversation = Conversation::new(&name, arguments.system.as_deref(), arguments.max_tokens);
     let Some(prompt) = prompt else { return converse(context.output, &client, &mut conversation).await };
     conversation.ask(&prompt);
-    let answer = unless_interrupted(Some(note), answer(context.output, &client, &conversation)).await?;
+    let answer = unless_interrupted(Some(note), answer(context.output, &client, &conversation)).await;
+    if matches!(answer, Err(CommandError::Interrupted { .. })) && !context.output.is_json() {
+        // What came of the answer is a line of its own.
+        context.output.line("")?;
+    }
+    let answer = answer?;
     if context.output.is_json() {
         let value = serde_json::json!({ "instance": name, "reply": answer.text, "finish_reason": answer.finish_reason });
         return context.output.json(&value);
@@ -63,7 +68,7 @@ async fn choose_instance(context: &Context, target: &str) -> Result<InstanceName
     })?;
     // A model that cannot be used gets no instance.
     context.client().await?.model_info(&model).await?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model)?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, None)?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
     }

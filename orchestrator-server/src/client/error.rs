@@ -86,6 +86,9 @@ impl Coded for ClientError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Unreachable { target, .. } if target.starts_with("http") => {
+                Some("check the address; `orch daemon status` on that machine tells where its daemon listens".to_owned())
+            }
             Self::Unreachable { .. } => Some("start it with `orch daemon start`".to_owned()),
             Self::Problem(problem) => problem.hint.clone(),
             Self::Protocol { .. } => Some("check that it is an Orchestrator daemon, of the same version as this program".to_owned()),
@@ -156,8 +159,14 @@ pub(super) fn refusal(target: &str, status: StatusCode, body: &[u8]) -> ClientEr
 /// Reads an error in OpenAI's shape: one of the gateway's own, or one that an engine wrote.
 pub(super) fn openai_problem(status: StatusCode, body: &[u8]) -> Option<Problem> {
     let detail = serde_json::from_slice::<OpenAiError>(body).ok()?.error;
-    let code = serde_json::from_value(detail.code).unwrap_or(ErrorCode::UpstreamFailed);
-    let mut problem = Problem::new(code, detail.message);
+    // A code that is not ours was written by the engine, often the number of its status.
+    let number = detail.code.as_u64().map(|number| format!(" {number}")).unwrap_or_default();
+    let mut problem = match serde_json::from_value(detail.code) {
+        Ok(code) => Problem::new(code, detail.message),
+        Err(_) => Problem::new(ErrorCode::UpstreamFailed, format!("the model's server answered with an error{number}"))
+            .with_cause(detail.message)
+            .with_hint("`orch logs NAME` shows what it said, with the name of the instance"),
+    };
     problem.status = status.as_u16();
     Some(problem)
 }

@@ -102,7 +102,9 @@ pub(super) fn instance(paths: &Paths, steps: &Steps, model: &ModelReference) -> 
     let mut names = vec![InstanceName::try_new(INSTANCE).map_err(Problem::from)?];
     let of_model = model_argument::instance_name(model).and_then(|name| InstanceName::try_new(format!("{INSTANCE}-{name}")).ok());
     names.extend(of_model);
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model)?;
+    // The engine it reports is the one it brought in, whatever else is on the search path.
+    let key = EnvKey::try_new(ENVIRONMENT).map_err(Problem::from)?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model, Some(&key))?;
     let how = if chosen.is_new { "is configured" } else { "is there" };
     step.succeed(&format!("instance {} {how}", chosen.name));
     Ok(chosen.name)
