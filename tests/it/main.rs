@@ -8,3 +8,4 @@ mod homes;
 mod lifecycle;
 mod recovery;
 mod support;
+mod tools;
