@@ -4,9 +4,8 @@ use std::path::Path;
 
 use orchestrator_core::config::template::{self, InitOptions};
 use orchestrator_core::config::{ConfigError, InstanceCatalog};
-use orchestrator_core::instance::spec::{Backend, ToolsMode};
+use orchestrator_core::instance::spec::ToolsMode;
 use orchestrator_core::model::ModelReference;
-use orchestrator_core::runtime::RuntimeKind;
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Problem};
 
 use crate::error::CommandError;

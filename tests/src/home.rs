@@ -293,11 +293,11 @@ pub fn fake_engine() -> PathBuf {
     program("fake-llama-server")
 }
 
-/// Finds a program of this workspace beside the test that runs.
+/// Finds a program of this workspace beside the one that runs, or above the folder of the test that runs.
 fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let program = folder.join(name);
+    let own = std::env::current_exe().unwrap();
+    let beside = own.parent().unwrap().join(name);
+    let program = if beside.exists() { beside } else { own.parent().and_then(Path::parent).unwrap().join(name) };
     assert!(program.exists(), "`{}` is missing: run `cargo build --workspace --bins` first", program.display());
     program
 }

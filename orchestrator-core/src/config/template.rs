@@ -34,6 +34,15 @@ pub struct InitOptions {
     pub tools: ToolsMode,
 }
 
+impl InitOptions {
+    /// Names an instance and its model, and leaves everything else at its default.
+    #[must_use]
+    pub fn new(name: InstanceName, model: ModelReference) -> Self {
+        let (runtime, backend, tools) = (RuntimeKind::default(), Backend::default(), ToolsMode::default());
+        Self { name, model, runtime, backend, env_key: None, tools }
+    }
+}
+
 /// Writes the commented configuration of a new instance and returns its file.
 ///
 /// # Errors
@@ -81,14 +90,7 @@ pub fn daemon_yaml() -> String {
 pub fn example_yaml() -> String {
     let name = InstanceName::try_new("demo").expect("a valid name");
     let model = ModelReference::try_file("/models/demo.gguf").expect("an absolute path");
-    instance_yaml(&InitOptions {
-        name,
-        model,
-        runtime: RuntimeKind::default(),
-        backend: Backend::default(),
-        env_key: None,
-        tools: ToolsMode::default(),
-    })
+    instance_yaml(&InitOptions::new(name, model))
 }
 
 fn render(title: &str, shape: &Shape, values: &[(&str, String)]) -> String {

@@ -34,6 +34,15 @@ pub enum ClientError {
         /// What is wrong with it.
         detail: String,
     },
+    /// It was there and went away before it had answered.
+    #[error("the daemon at `{target}` ended before it had answered")]
+    WentAway {
+        /// Who was asked.
+        target: String,
+        /// How that was seen.
+        #[source]
+        source: hyper::Error,
+    },
     /// No answer came in time.
     #[error("the daemon at `{target}` did not answer `{path}` within {after:?}")]
     TimedOut {
@@ -66,7 +75,9 @@ pub enum ClientError {
 impl Coded for ClientError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Unreachable { .. } | Self::Protocol { .. } | Self::TimedOut { .. } => ErrorCode::DaemonUnreachable,
+            Self::Unreachable { .. } | Self::Protocol { .. } | Self::WentAway { .. } | Self::TimedOut { .. } => {
+                ErrorCode::DaemonUnreachable
+            }
             Self::Problem(problem) => problem.code,
             Self::Address { .. } => ErrorCode::Usage,
             Self::Request { .. } => ErrorCode::RequestInvalid,
@@ -81,6 +92,9 @@ impl Coded for ClientError {
             Self::Unreachable { .. } => Some("start it with `orch daemon start`".to_owned()),
             Self::Problem(problem) => problem.hint.clone(),
             Self::Protocol { .. } => Some("check that it is an Orchestrator daemon, of the same version as this program".to_owned()),
+            Self::WentAway { .. } => {
+                Some("see with `orch ps` what became of it and ask again; a new daemon finds everything that runs".to_owned())
+            }
             Self::TimedOut { .. } => Some("look at the daemon's log; `orch daemon status` shows where it lies".to_owned()),
             Self::Address { .. } => Some("write it like `http://127.0.0.1:8484`".to_owned()),
             Self::Request { .. } => None,
