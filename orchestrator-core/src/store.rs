@@ -109,6 +109,9 @@ impl Coded for StoreError {
                 path.display()
             )),
             Self::Io { path, source, .. } => Some(home_failure::way_out(path, source)),
+            Self::Open { source, .. } | Self::Statement { source, .. } if is_full(source) => {
+                Some("free some space on the disk of the home directory".to_owned())
+            }
             Self::Open { .. } | Self::Statement { .. } => Some("check the permissions and the free space of the home directory".to_owned()),
             Self::Corrupt { .. } | Self::Closed => None,
         }
