@@ -17,7 +17,7 @@ const SMOKE_LIMIT: Duration = Duration::from_secs(60);
 
 const GOOD: &str = r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","arguments":{"at":"sky"}}]}"#;
 
-fn request(model: &str, more: Value) -> Vec<u8> {
+fn request(model: &str, more: &Value) -> Vec<u8> {
     let parameters = json!({ "type": "object", "properties": { "at": { "type": "string" } }, "required": ["at"] });
     let mut body = json!({
         "model": model,
@@ -56,14 +56,14 @@ fn two_hundred_strict_calls_over_ten_sets_of_tools_are_all_valid() {
     // The choices, as a client sees them.
     let named = json!({ "type": "function", "function": { "name": "look" } });
     for (choice, reason) in [(json!("none"), "stop"), (json!("required"), "tool_calls"), (named, "tool_calls")] {
-        let body = request("demo", json!({ "tool_choice": choice, "parallel_tool_calls": false, "max_tokens": 512 }));
+        let body = request("demo", &json!({ "tool_choice": choice, "parallel_tool_calls": false, "max_tokens": 512 }));
         let answer = ask(&home, &body).json();
         let answered = &answer["choices"][0];
         assert_eq!(answered["finish_reason"], reason, "{answer}");
         let calls = answered["message"]["tool_calls"].as_array().map_or(0, Vec::len);
         assert_eq!(calls, usize::from(reason == "tool_calls"), "{answer}");
     }
-    let answer = ask(&home, &request("demo", json!({ "tool_choice": "required", "max_tokens": 20 }))).json();
+    let answer = ask(&home, &request("demo", &json!({ "tool_choice": "required", "max_tokens": 20 }))).json();
     assert_eq!(answer["choices"][0]["finish_reason"], "length", "{answer}");
     assert!(answer["choices"][0]["message"].get("tool_calls").is_none(), "{answer}");
     let events = home.orch(&["events", "--json"]).assert_ok().stdout;
@@ -84,7 +84,7 @@ fn what_cannot_be_repaired_is_asked_for_again_twice_and_then_refused() {
     ];
     for (name, texts) in cases {
         writes(&home, name, "strict", &texts);
-        let response = ask(&home, &request(name, json!({})));
+        let response = ask(&home, &request(name, &json!({})));
         let (status, report) = (response.status, response.header("x-orchestrator-tools").map(str::to_owned));
         let error = response.json();
         assert_eq!((status, error["error"]["code"].as_str()), (502, Some("answer.invalid")), "{name}: {error}");
@@ -104,7 +104,7 @@ fn what_can_be_repaired_with_certainty_is_and_says_so() {
     for (name, text, fidelity) in cases {
         writes(&home, name, "strict", &[text]);
         for stream in [false, true] {
-            let response = ask(&home, &request(name, json!({ "stream": stream })));
+            let response = ask(&home, &request(name, &json!({ "stream": stream })));
             assert_eq!(response.status, 200, "{name}");
             let report = response.header("x-orchestrator-tools").unwrap().to_owned();
             assert_eq!(report, format!("{fidelity}; reasks=0; constraint=tools"), "{name}");
@@ -125,7 +125,7 @@ fn a_malformed_history_never_reaches_the_engine() {
     ]);
     for mode in ["strict", "validated"] {
         writes(&home, mode, mode, &[r#"{"v":1,"type":"final","content":"ok"}"#]);
-        let response = ask(&home, &request(mode, json!({ "messages": messages })));
+        let response = ask(&home, &request(mode, &json!({ "messages": messages })));
         assert_eq!(response.status, 200, "{mode}");
         let stats = home.stats(mode);
         assert_eq!(stats.bodies.len(), 1);
@@ -153,7 +153,8 @@ fn texts_are_judged_without_a_daemon() {
     let (status, verdicts) = parse(&[], GOOD);
     assert_eq!((status, verdicts[0]["fidelity"].as_str()), (0, Some("exact")), "{verdicts:?}");
     assert_eq!(verdicts[0]["envelope"], serde_json::from_str::<Value>(GOOD).unwrap());
-    let lines: String = [GOOD, &GOOD[..GOOD.len() - 3], "nothing"].iter().map(|text| format!("{}\n", json!({ "text": text }))).collect();
+    let texts = [GOOD, &GOOD[..GOOD.len() - 3], "nothing"];
+    let lines = texts.map(|text| json!({ "text": text }).to_string()).join("\n");
     let fidelities =
         |verdicts: &[Value]| verdicts.iter().map(|verdict| verdict["fidelity"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let (status, verdicts) = parse(&["--jsonl"], &lines);

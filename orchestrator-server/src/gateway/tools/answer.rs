@@ -98,9 +98,9 @@ impl Letterhead {
         text.push_str(&self.chunk(&json!({}), Some(outcome.finish_reason)));
         if with_usage && let Some(usage) = outcome.usage {
             let last = self.write("chat.completion.chunk", &[("choices", json!([])), ("usage", usage_of(usage))]);
-            text.push_str(&format!("data: {last}\n\n"));
+            text.extend(["data: ", &last.to_string(), "\n\n"]);
         }
-        text.push_str(&format!(": x-orchestrator-tools: {}\n\ndata: [DONE]\n\n", outcome.report.header_text()));
+        text.extend([": x-orchestrator-tools: ", &outcome.report.header_text(), "\n\ndata: [DONE]\n\n"]);
         text
     }
 }

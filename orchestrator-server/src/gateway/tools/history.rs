@@ -35,8 +35,7 @@ pub(super) fn without_malformed(messages: &[Value]) -> Vec<Value> {
                     written.other(message);
                 } else if good.is_empty() {
                     let said = text_of(&message["content"]);
-                    let content = if said.is_empty() { MALFORMED.to_owned() } else { said };
-                    written.push("assistant", content);
+                    written.push("assistant", if said.is_empty() { MALFORMED } else { &said });
                 } else {
                     let mut message = message.clone();
                     message["tool_calls"] = good.into_iter().cloned().collect();
@@ -95,7 +94,7 @@ struct Transcript {
 }
 
 impl Transcript {
-    fn push(&mut self, role: &str, content: String) {
+    fn push(&mut self, role: &str, content: &str) {
         self.messages.push(json!({ "role": role, "content": content }));
         self.ends_with_result = false;
     }
@@ -109,7 +108,7 @@ impl Transcript {
             (None, None) => Vec::new(),
         };
         if calls.is_empty() {
-            return self.push("assistant", written(&Envelope::Final { content: said }));
+            return self.push("assistant", &written(&Envelope::Final { content: said }));
         }
         self.learn_names(&calls);
         let good: Vec<Call> = calls.iter().filter_map(read_call).collect();
@@ -121,10 +120,10 @@ impl Transcript {
             parts.push(MALFORMED.to_owned());
         }
         if good.is_empty() {
-            return self.push("assistant", written(&Envelope::Final { content: parts.join("\n") }));
+            return self.push("assistant", &written(&Envelope::Final { content: parts.join("\n") }));
         }
         parts.push(written(&Envelope::ToolCalls { calls: good }));
-        self.push("assistant", parts.join("\n"));
+        self.push("assistant", &parts.join("\n"));
     }
 
     fn learn_names(&mut self, calls: &[Value]) {

@@ -52,8 +52,7 @@ impl Speech {
             Place::Text(high) => match character {
                 '\\' => Place::Escape(high),
                 _ if high.is_some() => Place::Over,
-                '"' => Place::Over,
-                '\0'..='\u{1f}' => Place::Over,
+                '"' | '\0'..='\u{1f}' => Place::Over,
                 other => {
                     said.push(other);
                     Place::Text(None)
@@ -79,7 +78,7 @@ impl Speech {
 
 fn prefix(seen: usize, character: char) -> Place {
     let expected = PREFIX[seen];
-    let is_inside = PREFIX[..seen].iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+    let is_inside = PREFIX[..seen].iter().fold(false, |is_inside, byte| is_inside != (*byte == b'"'));
     if character == char::from(expected) {
         if seen + 1 == PREFIX.len() { Place::Text(None) } else { Place::Prefix(seen + 1) }
     } else if !is_inside && matches!(character, ' ' | '\n' | '\r' | '\t') {

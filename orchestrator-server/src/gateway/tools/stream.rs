@@ -39,9 +39,12 @@ impl Default for Pace {
     }
 }
 
+/// What comes to an answer.
+type Work = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
+
 /// The work on one answer, and the pieces that leave before its end. Dropping it ends the work.
 pub(super) struct Progress {
-    work: Option<Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>>,
+    work: Option<Work>,
     pieces: mpsc::UnboundedReceiver<Piece>,
     result: Option<Result<Outcome, Failure>>,
 }
