@@ -4,9 +4,8 @@ use std::path::Path;
 
 use orchestrator_core::config::template::{self, InitOptions};
 use orchestrator_core::config::{ConfigError, InstanceCatalog};
-use orchestrator_core::instance::spec::Backend;
+use orchestrator_core::instance::spec::ToolsMode;
 use orchestrator_core::model::ModelReference;
-use orchestrator_core::runtime::RuntimeKind;
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Problem};
 
 use crate::error::CommandError;
@@ -27,6 +26,15 @@ pub(crate) struct ChosenInstance {
     pub(crate) is_new: bool,
 }
 
+/// How a new instance is configured.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wishes<'a> {
+    /// The environment it runs in; looked for at each start, when there is none.
+    pub(crate) env_key: Option<&'a EnvKey>,
+    /// How its tool calls are handled.
+    pub(crate) tools: ToolsMode,
+}
+
 /// Returns the first instance that serves `model`.
 #[must_use]
 pub(crate) fn find(instances_dir: &Path, model: &ModelReference) -> Option<InstanceName> {
@@ -35,16 +43,16 @@ pub(crate) fn find(instances_dir: &Path, model: &ModelReference) -> Option<Insta
 }
 
 /// Returns the first of `names` that is free or serves `model` already, and configures it where it is free. When all
-/// of them serve other models the last one gets a number. A new one runs in the environment `env_key`, where one is given.
+/// of them serve other models the last one gets a number.
 pub(crate) fn choose(
     instances_dir: &Path,
     names: &[InstanceName],
     model: &ModelReference,
-    env_key: Option<&EnvKey>,
+    wishes: Wishes<'_>,
 ) -> Result<ChosenInstance, CommandError> {
     let mut left = LOST_RACES;
     loop {
-        match choose_once(instances_dir, names, model, env_key) {
+        match choose_once(instances_dir, names, model, wishes) {
             // Another command wrote it since we looked, perhaps for the same model.
             Err(ConfigError::Exists { .. }) if left > 0 => left -= 1,
             Ok(Some(chosen)) => return Ok(chosen),
@@ -61,14 +69,14 @@ fn choose_once(
     instances_dir: &Path,
     names: &[InstanceName],
     model: &ModelReference,
-    env_key: Option<&EnvKey>,
+    wishes: Wishes<'_>,
 ) -> Result<Option<ChosenInstance>, ConfigError> {
     let catalog = InstanceCatalog::scan(instances_dir);
     let numbered = names.last().into_iter().flat_map(|last| NUMBERED.filter_map(|number| model_argument::numbered(last, number)));
     for name in names.iter().cloned().chain(numbered) {
         let Some(entry) = catalog.find(&name) else {
-            let (name, model, env_key) = (name.clone(), model.clone(), env_key.cloned());
-            let options = InitOptions { name, model, runtime: RuntimeKind::LlamaCpp, backend: Backend::Cpu, env_key };
+            let options =
+                InitOptions { env_key: wishes.env_key.cloned(), tools: wishes.tools, ..InitOptions::new(name.clone(), model.clone()) };
             template::init_instance(instances_dir, &options)?;
             return Ok(Some(ChosenInstance { name: options.name, is_new: true }));
         };
@@ -90,7 +98,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let names = [InstanceName::try_new("a").unwrap(), InstanceName::try_new("a-b").unwrap()];
         let choose = |model: &str| {
-            let chosen = choose(home.path(), &names, &model.parse().unwrap(), None).unwrap();
+            let chosen = choose(home.path(), &names, &model.parse().unwrap(), Wishes::default()).unwrap();
             (chosen.name.to_string(), chosen.is_new)
         };
         assert_eq!(choose("file:/m/1.gguf"), ("a".to_owned(), true));
@@ -109,7 +117,9 @@ mod tests {
         let key = EnvKey::try_new("llama-cpp-cpu").unwrap();
         let model: ModelReference = "file:/m/1.gguf".parse().unwrap();
         let chosen = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| choose(home.path(), &names, &model, Some(&key)).unwrap())).collect();
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| choose(home.path(), &names, &model, Wishes { env_key: Some(&key), ..Wishes::default() }).unwrap()))
+                .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
         });
         assert!(chosen.iter().all(|chosen| chosen.name == names[0]), "{chosen:?}");

@@ -9,3 +9,4 @@ mod homes;
 mod lifecycle;
 mod recovery;
 mod support;
+mod tools;

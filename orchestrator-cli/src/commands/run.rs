@@ -11,7 +11,7 @@ use crate::args::instance::RunArguments;
 use crate::chat::{self, Answer, Conversation, Piece};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::instance_for_model;
+use crate::instance_for_model::{self, Wishes};
 use crate::interrupt::{signalled, unless_interrupted};
 use crate::model_argument;
 use crate::output::Output;
@@ -68,7 +68,7 @@ async fn choose_instance(context: &Context, target: &str) -> Result<InstanceName
     })?;
     // A model that cannot be used gets no instance.
     context.client().await?.model_info(&model).await?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, None)?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, Wishes::default())?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
     }

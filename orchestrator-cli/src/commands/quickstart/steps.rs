@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use orchestrator_core::instance::InstanceState;
+use orchestrator_core::instance::spec::ToolsMode;
 use orchestrator_core::model::ModelReference;
 use orchestrator_core::model::demo::{DemoModel, write_demo_model};
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Paths, Problem};
@@ -16,7 +17,7 @@ use crate::chat::{self, Conversation, Piece};
 use crate::commands::{env, up};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::instance_for_model;
+use crate::instance_for_model::{self, Wishes};
 use crate::model_argument;
 use crate::output::format;
 use crate::progress::Steps;
@@ -104,7 +105,8 @@ pub(super) fn instance(paths: &Paths, steps: &Steps, model: &ModelReference) -> 
     names.extend(of_model);
     // The engine it reports is the one it brought in, whatever else is on the search path.
     let key = EnvKey::try_new(ENVIRONMENT).map_err(Problem::from)?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model, Some(&key))?;
+    let wishes = Wishes { env_key: Some(&key), tools: ToolsMode::Strict };
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model, wishes)?;
     let how = if chosen.is_new { "is configured" } else { "is there" };
     step.succeed(&format!("instance {} {how}", chosen.name));
     Ok(chosen.name)
