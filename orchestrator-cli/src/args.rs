@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod env;
 pub(crate) mod instance;
 pub(crate) mod model;
+pub(crate) mod tools;
 
 use std::path::PathBuf;
 
@@ -106,6 +107,9 @@ pub(crate) enum Command {
     /// Shows models
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Judges tool calls, and tries them on a model
+    #[command(subcommand)]
+    Tools(tools::ToolsCommand),
     /// Builds and tests environments for engines
     #[command(subcommand)]
     Env(env::EnvCommand),

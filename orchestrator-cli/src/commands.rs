@@ -20,6 +20,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod selection;
 pub(crate) mod serve;
+pub(crate) mod tools;
 pub(crate) mod up;
 
 use crate::args::Command;
@@ -27,6 +28,7 @@ use crate::args::config::ConfigCommand;
 use crate::args::daemon::DaemonCommand;
 use crate::args::env::EnvCommand;
 use crate::args::model::ModelCommand;
+use crate::args::tools::ToolsCommand;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::interrupt::unless_interrupted;
@@ -79,6 +81,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Config(ConfigCommand::Schema(arguments)) => config::schema::run(context, &arguments),
         Command::Model(ModelCommand::Ls) => model::ls::run(context).await,
         Command::Model(ModelCommand::Info(arguments)) => model::info::run(context, &arguments).await,
+        Command::Tools(ToolsCommand::Parse(arguments)) => tools::parse::run(context, &arguments),
+        Command::Tools(ToolsCommand::Smoke(arguments)) => tools::smoke::run(context, &arguments).await,
         Command::Env(EnvCommand::Ls) => env::ls::run(context).await,
         Command::Env(EnvCommand::Create(arguments)) => env::create::run(context, &arguments).await,
         Command::Env(EnvCommand::Test(arguments)) => env::test::run(context, &arguments).await,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use orchestrator_core::config::InstanceCatalog;
 use orchestrator_core::config::template::{self, InitOptions};
-use orchestrator_core::instance::spec::Backend;
+use orchestrator_core::instance::spec::{Backend, ToolsMode};
 use orchestrator_core::model::ModelReference;
 use orchestrator_core::runtime::RuntimeKind;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
@@ -32,15 +32,21 @@ pub(crate) fn find(instances_dir: &Path, model: &ModelReference) -> Option<Insta
 }
 
 /// Returns the first of `names` that is free or serves `model` already, and configures it where it is free. When all
-/// of them serve other models the last one gets a number.
-pub(crate) fn choose(instances_dir: &Path, names: &[InstanceName], model: &ModelReference) -> Result<ChosenInstance, CommandError> {
+/// of them serve other models the last one gets a number. A new one handles tool calls as `tools` says.
+pub(crate) fn choose(
+    instances_dir: &Path,
+    names: &[InstanceName],
+    model: &ModelReference,
+    tools: ToolsMode,
+) -> Result<ChosenInstance, CommandError> {
     let catalog = InstanceCatalog::scan(instances_dir);
     let numbered = names.last().into_iter().flat_map(|last| NUMBERED.filter_map(|number| model_argument::numbered(last, number)));
     for name in names.iter().cloned().chain(numbered) {
         let Some(entry) = catalog.find(&name) else {
-            let options = InitOptions { name: name.clone(), model: model.clone(), runtime: RuntimeKind::LlamaCpp, backend: Backend::Cpu };
+            let (name, model) = (name.clone(), model.clone());
+            let options = InitOptions { name, model, runtime: RuntimeKind::LlamaCpp, backend: Backend::Cpu, tools };
             template::init_instance(instances_dir, &options)?;
-            return Ok(ChosenInstance { name, is_new: true });
+            return Ok(ChosenInstance { name: options.name, is_new: true });
         };
         if entry.spec.as_ref().is_ok_and(|spec| spec.model.reference == *model) {
             return Ok(ChosenInstance { name, is_new: false });
@@ -61,7 +67,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let names = [InstanceName::try_new("a").unwrap(), InstanceName::try_new("a-b").unwrap()];
         let choose = |model: &str| {
-            let chosen = choose(home.path(), &names, &model.parse().unwrap()).unwrap();
+            let chosen = choose(home.path(), &names, &model.parse().unwrap(), ToolsMode::default()).unwrap();
             (chosen.name.to_string(), chosen.is_new)
         };
         assert_eq!(choose("file:/m/1.gguf"), ("a".to_owned(), true));

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Coded, ErrorCode};
+use crate::error::{Coded, ErrorCode, Problem};
 use crate::event::Timestamp;
 use crate::names::EnvKey;
 use crate::operation::Progress;
@@ -40,8 +40,11 @@ pub struct EnvironmentStatus {
     pub key: EnvKey,
     /// What it is for, in one sentence.
     pub description: String,
-    /// The environment, where it is installed.
+    /// The environment, where it is installed and can be used.
     pub installed: Option<Environment>,
+    /// Why what is installed cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
     /// Whether it was built from an older recipe than the one we have now.
     pub outdated: bool,
 }

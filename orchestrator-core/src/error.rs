@@ -146,6 +146,10 @@ error_codes! {
     DaemonStopping = "daemon.stopping", exit 69, http 503;
     /// The model's answer does not satisfy the schema that was asked for.
     AnswerInvalid = "answer.invalid", exit 70, http 502;
+    /// The descriptions of tools cannot be used.
+    ToolsInvalid = "tools.invalid", exit 71, http 400;
+    /// What is to be judged cannot be read.
+    InputInvalid = "tools.input_invalid", exit 72, http 400;
 }
 
 impl fmt::Display for ErrorCode {

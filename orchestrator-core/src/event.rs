@@ -71,6 +71,8 @@ pub enum EventKind {
     InstanceAdopted,
     /// A long job began, progressed or ended.
     Operation,
+    /// Tool calls of a model were judged.
+    ToolCalls,
     /// Something needs a person's attention.
     Warning,
 }

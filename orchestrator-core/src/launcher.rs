@@ -23,6 +23,9 @@ pub struct LaunchPlan {
     pub arguments: Vec<String>,
     /// Variables set on top of what the server inherits.
     pub variables: BTreeMap<String, String>,
+    /// How the names of variables begin that the server does not inherit.
+    #[serde(default)]
+    pub removed_prefixes: Vec<String>,
     /// Where the server will listen.
     pub listen: SocketAddr,
     /// The path that answers 200 when the server is ready.

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::DaemonConfig;
 use crate::error::Problem;
-use crate::event::Event;
+use crate::event::{Event, EventDraft};
 use crate::hardware::Hardware;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
@@ -86,6 +86,11 @@ impl Orchestrator {
     pub async fn last_events(&self, limit: usize) -> Result<Vec<Event>, Problem> {
         self.inner.services.events.flush().await;
         Ok(self.inner.services.store.last_events(None, limit).await?)
+    }
+
+    /// Records something that happened outside of this crate. Never waits.
+    pub fn record(&self, event: EventDraft) {
+        self.inner.services.events.record(event);
     }
 
     /// Listens to events from now on. A listener that falls far behind is told how many it missed.

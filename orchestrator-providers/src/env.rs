@@ -11,6 +11,7 @@
 
 mod build;
 mod clock;
+mod collect;
 mod failure;
 mod health;
 mod layout;

@@ -105,6 +105,6 @@ const fn class_of(code: ErrorCode) -> &'static str {
         | ErrorCode::RequestTooLarge
         | ErrorCode::RouteUnknown
         | ErrorCode::DaemonStopping => "DaemonError",
-        ErrorCode::AnswerInvalid => "ToolCallError",
+        ErrorCode::AnswerInvalid | ErrorCode::ToolsInvalid | ErrorCode::InputInvalid => "ToolCallError",
     }
 }

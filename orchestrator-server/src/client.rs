@@ -49,11 +49,12 @@ struct Call<'a> {
     accept: &'static str,
     deadline: Duration,
     last_event: Option<u64>,
+    headers: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Call<'a> {
     fn get(path: &'a str) -> Self {
-        Self { method: Method::GET, path, body: None, accept: "application/json", deadline: ORDINARY, last_event: None }
+        Self { method: Method::GET, path, body: None, accept: "application/json", deadline: ORDINARY, last_event: None, headers: &[] }
     }
 
     fn post(path: &'a str) -> Self {
@@ -112,13 +113,16 @@ impl Client {
 
     /// Sends a call and returns its answer, whatever its status.
     async fn raw(&self, call: Call<'_>) -> Result<Response<AnswerBody>, ClientError> {
-        let Call { method, path, body, accept, deadline, last_event } = call;
+        let Call { method, path, body, accept, deadline, last_event, headers } = call;
         let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         if let Some(sequence) = last_event {
             request = request.header("last-event-id", sequence);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let request = request
             .body(Full::new(body.unwrap_or_default()))

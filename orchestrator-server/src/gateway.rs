@@ -16,6 +16,7 @@ mod pool;
 mod proxy;
 mod relay;
 mod routing;
+mod tools;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,7 +29,8 @@ use http::header::ALLOW;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response};
 use orchestrator_core::config::daemon::LimitsConfig;
-use orchestrator_core::event::Timestamp;
+use orchestrator_core::event::{EventDraft, Timestamp};
+use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio_util::task::TaskTracker;
 
@@ -46,6 +48,9 @@ pub(crate) trait Admission: Clone + Send + Sync + 'static {
     /// Waits for a place in the instance that serves `model`, starting it where it does not run.
     fn admit(&self, model: &str) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
 
+    /// Records what happened to a request.
+    fn record(&self, event: EventDraft);
+
     /// Lists what is served.
     fn served(&self) -> Vec<ServedModel>;
 }
@@ -58,6 +63,8 @@ pub(crate) trait InstanceLease: Send + Sync + 'static {
     fn instance(&self) -> &InstanceName;
     /// Its configuration.
     fn spec(&self) -> &Arc<InstanceSpec>;
+    /// What its engine is able to do.
+    fn capabilities(&self) -> RuntimeCapabilities;
     /// Resolves when that server has ended.
     fn gone(&self) -> impl Future<Output = ()> + Send;
 }
@@ -74,13 +81,15 @@ pub(crate) struct Gateway<A> {
     /// In seconds since 1970: what clients are told as the time their models were made.
     started: i64,
     tasks: TaskTracker,
+    pace: tools::Pace,
 }
 
 impl<A: Admission> Gateway<A> {
     pub(crate) fn new(admission: A, limits: &LimitsConfig, tasks: TaskTracker) -> Self {
         let proxy = Proxy { pool: Arc::new(Pool::default()), first_byte: limits.first_byte.get() };
         let largest_body = usize::try_from(limits.max_body_mb).unwrap_or(usize::MAX).saturating_mul(1024 * 1024);
-        Self { admission, proxy: Arc::new(proxy), largest_body, started: Timestamp::now().as_millis() / 1_000, tasks }
+        let started = Timestamp::now().as_millis() / 1_000;
+        Self { admission, proxy: Arc::new(proxy), largest_body, started, tasks, pace: tools::Pace::default() }
     }
 
     /// Answers a request below `/v1`.
@@ -124,10 +133,14 @@ impl<A: Admission> Gateway<A> {
                 return Err(error.into_problem());
             }
         };
-        let model = routing::model_of(&body)?;
+        let asked = routing::head_of(&body)?;
+        let offers_tools = asked.offers_tools && head.uri.path() == MODEL_ROUTES[0];
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone() };
-        self.proxy.forward(&self.admission, &model, forward).await
+        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false };
+        if offers_tools {
+            return self.tool_request(&asked.model, forward).await;
+        }
+        self.proxy.forward(&self.admission, &asked.model, None, forward).await
     }
 
     /// Closes connections to engines that nobody used for a while, again and again.

@@ -15,5 +15,5 @@ mod routes;
 mod socket_path;
 
 pub use auth::ApiKeyError;
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, GatewayAnswer};
 pub use daemon::{Daemon, DaemonError, DaemonFile, DaemonOptions};

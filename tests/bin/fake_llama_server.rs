@@ -265,9 +265,10 @@ impl Engine {
             let mut stats = self.stats.lock().unwrap();
             stats.requests += 1;
             stats.last_body.clone_from(&request.body);
+            stats.bodies.push(request.body.clone());
             stats.requests
         };
-        let answered = self.run_model_counted(stream, path, request);
+        let answered = self.run_model_counted(stream, path, request, number);
         {
             let mut stats = self.stats.lock().unwrap();
             match answered {
@@ -281,7 +282,17 @@ impl Engine {
         answered
     }
 
-    fn run_model_counted(&self, stream: &mut TcpStream, path: &str, request: &Request) -> std::io::Result<()> {
+    /// What is written for a request, in pieces.
+    fn words(&self, number: u64) -> Vec<String> {
+        let texts = &self.behaviour.texts;
+        let index = usize::try_from(number - 1).unwrap().min(texts.len().saturating_sub(1));
+        match texts.get(index) {
+            Some(text) => text.chars().collect::<Vec<_>>().chunks(5).map(|piece| piece.iter().collect()).collect(),
+            None => (0..self.behaviour.chunks as usize).map(|index| format!("{} ", WORDS[index % WORDS.len()])).collect(),
+        }
+    }
+
+    fn run_model_counted(&self, stream: &mut TcpStream, path: &str, request: &Request, number: u64) -> std::io::Result<()> {
         if let Some(status) = self.behaviour.model_status {
             return send_error(stream, status, "fake: told to fail", "server_error");
         }
@@ -289,7 +300,7 @@ impl Engine {
             return send_error(stream, 400, "fake: the body is not JSON", "invalid_request_error");
         };
         wait_for_client(stream, Duration::from_millis(self.behaviour.first_byte_ms))?;
-        let words: Vec<String> = (0..self.behaviour.chunks as usize).map(|index| format!("{} ", WORDS[index % WORDS.len()])).collect();
+        let words = self.words(number);
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": words.len(), "total_tokens": words.len() + 3 });
         let model = &body["model"];
         if path == "/v1/embeddings" {

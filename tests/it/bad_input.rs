@@ -239,3 +239,17 @@ fn control_characters_of_an_engine_are_shown_and_not_obeyed() {
     }
     assert!(fake_engine().exists());
 }
+
+#[test]
+fn a_broken_environment_is_shown_as_broken_with_the_way_out() {
+    let home = TestHome::new();
+    let versions = home.path().join("envs/llama-cpp-cpu");
+    std::fs::create_dir_all(&versions).unwrap();
+    std::os::unix::fs::symlink("0123456789abcdef", versions.join("current")).unwrap();
+    for arguments in [&["env", "ls"][..], &["doctor"]] {
+        let shown = home.orch(arguments).stdout;
+        assert!(shown.contains("0123456789abcdef") && shown.contains("orch env create llama-cpp-cpu"), "{shown}");
+    }
+    assert!(home.orch(&["env", "ls"]).assert_ok().stdout.contains("broken"));
+    assert_eq!(home.json(&["env", "ls"])[0]["problem"]["code"], "env.unhealthy");
+}

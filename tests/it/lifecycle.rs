@@ -206,6 +206,18 @@ fn down_leaves_nothing_behind_whatever_the_engine_did() {
 }
 
 #[test]
+fn settings_of_an_engine_in_our_surroundings_do_not_reach_it() {
+    let home = TestHome::new();
+    home.add("demo", &Behaviour::default());
+    let mut up = home.command(&["up", "demo"]);
+    up.env("LLAMA_ARG_N_PARALLEL", "77").env("SOMETHING_ELSE", "78");
+    assert!(up.status().unwrap().success());
+    let environment = std::fs::read(format!("/proc/{}/environ", home.pid("demo"))).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("SOMETHING_ELSE=78") && !environment.contains("LLAMA_ARG_N_PARALLEL"), "{environment}");
+}
+
+#[test]
 fn an_engine_that_prints_without_end_does_not_fill_the_disk_and_is_followed() {
     let home = TestHome::new();
     let mib = 12;

@@ -7,3 +7,4 @@ mod gateway;
 mod lifecycle;
 mod recovery;
 mod support;
+mod tools;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use orchestrator_tests::home::SOON;
+use orchestrator_tests::home::{SOON, run};
 use orchestrator_tests::{TestHome, wait_until};
 use serde_json::Value;
 
@@ -20,6 +20,32 @@ impl Edit for Value {
         parent[key] = value;
         self
     }
+}
+
+/// Makes a home in which the real engine is installed. It is built once, in a home of its own below the build folder
+/// that stays, so that a second run of the tests is quick.
+pub(crate) fn home_with_engine() -> TestHome {
+    let home = TestHome::new();
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("engine-home");
+    std::fs::create_dir_all(&shared).unwrap();
+    // Tests run in processes of their own.
+    let lock = std::fs::File::create(shared.join("tests.lock")).unwrap();
+    lock.lock().unwrap();
+    let current = shared.join("envs/llama-cpp-cpu/current");
+    if !current.exists() {
+        std::fs::write(shared.join("config.yaml"), "gateway:\n  port: 0\n").unwrap();
+        // With the environment of the tests: it may say how the package index is reached.
+        let orch = |arguments: &[&str]| {
+            let mut command = home.command(arguments);
+            command.envs(std::env::vars_os()).env("ORCH_HOME", &shared);
+            run(command)
+        };
+        let built = orch(&["env", "create", "llama-cpp-cpu"]);
+        orch(&["daemon", "stop", "--all"]);
+        built.assert_ok();
+    }
+    std::os::unix::fs::symlink(shared.join("envs"), home.path().join("envs")).unwrap();
+    home
 }
 
 /// Counts the starts that fake engines noted in a file.

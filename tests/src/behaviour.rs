@@ -40,6 +40,8 @@ pub struct Behaviour {
     pub chunks: u32,
     /// How long it waits between two pieces of a stream.
     pub chunk_ms: u64,
+    /// What it writes for one request after the other, whatever it is held to; the last one again and again.
+    pub texts: Vec<String>,
     /// Is not impressed by SIGTERM.
     pub ignore_sigterm: bool,
     /// Leaves a process behind that is in another session and whose parent is gone.
@@ -66,6 +68,7 @@ impl Default for Behaviour {
             first_byte_ms: 0,
             chunks: 5,
             chunk_ms: 0,
+            texts: Vec::new(),
             ignore_sigterm: false,
             grandchild: None,
             flood_mib: 0,
@@ -109,6 +112,8 @@ pub struct FakeStats {
     pub completed: u64,
     /// The body of the last request to its model.
     pub last_body: String,
+    /// The bodies of all requests to its model.
+    pub bodies: Vec<String>,
     /// Its command line.
     pub arguments: Vec<String>,
 }

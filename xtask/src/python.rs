@@ -42,7 +42,7 @@ fn build_wheel(python: &Path, venv: &Path, wheels: &Path) -> TaskResult<PathBuf>
     if wheels.exists() {
         fs::remove_dir_all(wheels).map_err(|error| format!("could not empty `{}`: {error}", wheels.display()))?;
     }
-    let build = ["-m", "maturin", "build", "--quiet", "--profile", "wheel", "--locked", "--manifest-path", "orchestrator-py/Cargo.toml"];
+    let build = ["-m", "maturin", "build", "--quiet", "--profile", "dev", "--locked", "--manifest-path", "orchestrator-py/Cargo.toml"];
     // Maturin wants to know the interpreter it builds for; the wheel serves that version and all later ones.
     call(command(python).args(build).arg("--out").arg(wheels).arg("--interpreter").arg(python).env("VIRTUAL_ENV", venv))?;
     only_file_in(wheels)

@@ -1,7 +1,7 @@
 //! `orch init`: the commented configuration of a new instance.
 
 use orchestrator_core::config::template::{self, InitOptions};
-use orchestrator_core::instance::spec::Backend;
+use orchestrator_core::instance::spec::{Backend, ToolsMode};
 use orchestrator_core::runtime::RuntimeKind;
 use owo_colors::OwoColorize as _;
 
@@ -25,6 +25,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<(), Co
             TemplateArgument::Cuda => Backend::Cuda,
             TemplateArgument::Metal => Backend::Metal,
         },
+        tools: ToolsMode::default(),
     };
     let file = template::init_instance(&paths.instances_dir(), &options)?;
     if context.output.is_json() {

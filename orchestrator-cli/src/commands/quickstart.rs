@@ -4,6 +4,7 @@
 mod closing;
 mod ledger;
 mod steps;
+mod tool_call;
 
 use orchestrator_core::InstanceName;
 use owo_colors::OwoColorize as _;
@@ -28,6 +29,7 @@ struct Outcome {
     ready_ms: u64,
     reply: String,
     structured: Value,
+    tool_call: Value,
 }
 
 /// Shows the whole thing work.
@@ -75,7 +77,8 @@ async fn show(
     let ready_ms = steps::start(&client, &steps, &name, ledger).await?;
     let reply = steps::chat(context, &client, &name, is_demo).await?;
     let structured = steps::structured(context, &client, &steps, &name).await?;
-    Ok(Outcome { endpoint, instance: name, model: model.to_string(), engine_version, ready_ms, reply, structured })
+    let tool_call = tool_call::ask(context, &client, &steps, &name).await?;
+    Ok(Outcome { endpoint, instance: name, model: model.to_string(), engine_version, ready_ms, reply, structured, tool_call })
 }
 
 /// Writes a heading between the steps and what the model says.

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
+use orchestrator_core::instance::spec::ToolsMode;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_server::Client;
 use owo_colors::OwoColorize as _;
@@ -63,7 +64,7 @@ async fn choose_instance(context: &Context, target: &str) -> Result<InstanceName
     })?;
     // A model that cannot be used gets no instance.
     context.client().await?.model_info(&model).await?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model)?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, ToolsMode::default())?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
     }

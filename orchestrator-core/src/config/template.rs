@@ -12,7 +12,7 @@ use super::catalog::find_instance_file;
 use super::error::ConfigError;
 use super::shape::{self, Kind, Property, Shape};
 use super::write::write_new;
-use crate::instance::spec::Backend;
+use crate::instance::spec::{Backend, ToolsMode};
 use crate::model::ModelReference;
 use crate::names::InstanceName;
 use crate::runtime::RuntimeKind;
@@ -28,6 +28,8 @@ pub struct InitOptions {
     pub runtime: RuntimeKind,
     /// The kind of device (`--template`).
     pub backend: Backend,
+    /// How tool calls are handled; nothing is written for the default.
+    pub tools: ToolsMode,
 }
 
 /// Writes the commented configuration of a new instance and returns its file.
@@ -51,12 +53,15 @@ pub fn instance_yaml(options: &InitOptions) -> String {
         ModelReference::File { path } => ("model.path", path.to_string_lossy().into_owned()),
         reference => ("model.ref", reference.to_string()),
     };
-    let values = [
+    let mut values = vec![
         ("name", options.name.to_string()),
         model,
         ("runtime", options.runtime.as_str().to_owned()),
         ("gpu.backend", options.backend.as_str().to_owned()),
     ];
+    if options.tools != ToolsMode::default() {
+        values.push(("tools.mode", options.tools.as_str().to_owned()));
+    }
     let title = format!("The instance `{}`. `orch up {}` starts it, `orch config validate` checks this file.", options.name, options.name);
     render(&title, &shape::INSTANCE, &values)
 }
@@ -73,7 +78,7 @@ pub fn daemon_yaml() -> String {
 pub fn example_yaml() -> String {
     let name = InstanceName::try_new("demo").expect("a valid name");
     let model = ModelReference::try_file("/models/demo.gguf").expect("an absolute path");
-    instance_yaml(&InitOptions { name, model, runtime: RuntimeKind::default(), backend: Backend::default() })
+    instance_yaml(&InitOptions { name, model, runtime: RuntimeKind::default(), backend: Backend::default(), tools: ToolsMode::default() })
 }
 
 fn render(title: &str, shape: &Shape, values: &[(&str, String)]) -> String {
@@ -223,6 +228,7 @@ mod tests {
             model: model.parse().unwrap(),
             runtime: RuntimeKind::LlamaCpp,
             backend: Backend::Vulkan,
+            tools: ToolsMode::default(),
         }
     }
 

@@ -391,4 +391,24 @@ pub enum ToolsMode {
     /// They pass as the engine made them.
     #[default]
     Passthrough,
+    /// The engine's own calls are checked against the tools' schemas before they leave; what is wrong is repaired
+    /// where that is certain, and else the model is asked again or the request fails.
+    Validated,
+    /// The model is made to write its calls in a checked form, whatever the engine and the model know of tools.
+    Strict,
+}
+
+impl ToolsMode {
+    /// Every mode, from the loosest to the strictest.
+    pub const ALL: [Self; 3] = [Self::Passthrough, Self::Validated, Self::Strict];
+
+    /// Returns the name as it is written in configurations.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passthrough => "passthrough",
+            Self::Validated => "validated",
+            Self::Strict => "strict",
+        }
+    }
 }

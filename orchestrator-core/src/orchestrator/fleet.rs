@@ -122,7 +122,8 @@ impl Fleet {
         if let Some(handle) = self.find_known(services, model) {
             return handle;
         }
-        if self.read().read_at.is_none_or(|read_at| read_at.elapsed() > FRESH) {
+        let is_new = InstanceName::try_new(model).is_ok_and(|name| services.paths.instance_dir(&name).exists());
+        if is_new || self.read().read_at.is_none_or(|read_at| read_at.elapsed() > FRESH) {
             self.reload(services);
             if let Some(handle) = self.find_known(services, model) {
                 return handle;

@@ -12,6 +12,7 @@ use crate::instance::driver::InstanceHandle;
 use crate::instance::{InstanceSnapshot, InstanceSpec, InstanceState};
 use crate::launcher::WorkloadIdentity;
 use crate::names::InstanceName;
+use crate::runtime::RuntimeCapabilities;
 
 /// A place on a server that is ready. The instance is not unloaded while it is held; dropping it gives the place back.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Lease {
     spec: Arc<InstanceSpec>,
     address: SocketAddr,
     identity: WorkloadIdentity,
+    capabilities: RuntimeCapabilities,
     snapshot: watch::Receiver<InstanceSnapshot>,
     #[expect(dead_code, reason = "held for its drop")]
     in_flight: InFlight,
@@ -41,6 +43,12 @@ impl Lease {
     #[must_use]
     pub fn spec(&self) -> &Arc<InstanceSpec> {
         &self.spec
+    }
+
+    /// Returns what the instance's engine is able to do.
+    #[must_use]
+    pub fn capabilities(&self) -> RuntimeCapabilities {
+        self.capabilities
     }
 
     /// Resolves when that server is gone or being ended.
@@ -77,7 +85,8 @@ impl Orchestrator {
         };
         let place = handle.activity.place().await;
         let ReadyServer { spec, address, identity } = ready;
-        Ok(Lease { spec, address, identity, snapshot: handle.snapshot.clone(), in_flight: in_flight.holding(place) })
+        let capabilities = self.inner.services.runtime(spec.runtime)?.capabilities();
+        Ok(Lease { spec, address, identity, capabilities, snapshot: handle.snapshot.clone(), in_flight: in_flight.holding(place) })
     }
 
     /// Waits until the instance is ready, starting it once where it is stopped.

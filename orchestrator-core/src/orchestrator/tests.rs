@@ -192,6 +192,15 @@ async fn a_request_for_nothing_we_know_names_what_is_near() {
 }
 
 #[tokio::test]
+async fn an_instance_that_was_configured_a_moment_ago_is_found() {
+    let home = Home::new();
+    let orchestrator = home.open().await;
+    home.instance("fresh", "good", "");
+    assert_eq!(orchestrator.admit("fresh").await.unwrap().instance(), &name("fresh"));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
 async fn a_lease_learns_that_its_server_is_gone() {
     let home = Home::new();
     home.instance("a", "good", "");

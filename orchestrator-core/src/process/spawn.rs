@@ -30,7 +30,7 @@ pub(crate) fn spawn(owner_tag: &str, order: &LaunchOrder) -> Result<Child, Launc
     let mut command = Command::new(&plan.program);
     command.args(&plan.arguments);
     // The environment is looked at only to hold back a part of it.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| is_held_back(name)) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_held_back(name) || is_removed(name, &plan.removed_prefixes)) {
         command.env_remove(name);
     }
     command
@@ -56,6 +56,10 @@ fn is_held_back(name: &OsStr) -> bool {
         ends && (start == 0 || name.get(start - 1) == Some(&b'_'))
     });
     is_secret || OUR_OWN_VARIABLES.iter().any(|own| name == own.as_bytes())
+}
+
+fn is_removed(name: &OsStr, prefixes: &[String]) -> bool {
+    prefixes.iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
 }
 
 /// A core of a server holds the prompts of its users, and gigabytes of weights.

@@ -51,6 +51,7 @@ impl Bench {
                 program: program.into(),
                 arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
                 variables: BTreeMap::from([("HERE".to_owned(), self.owner_tag.clone())]),
+                removed_prefixes: Vec::new(),
                 listen: address(),
                 health_path: "/health".to_owned(),
             },
@@ -347,6 +348,17 @@ async fn the_child_sees_its_marks_its_variables_and_no_core_dumps() {
     let cores: Vec<_> = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split_ascii_whitespace().collect();
     assert_eq!(cores.get(4..6).unwrap(), ["0", "0"]);
     workload.stop(LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn variables_that_the_plan_removes_are_not_inherited_and_can_be_set() {
+    let bench = Bench::new();
+    // Cargo sets both for a test.
+    let mut order = bench.order("sh", &["-c", "echo \"${CARGO_MANIFEST_DIR-gone} ${CARGO_PKG_NAME-gone} ${CARGO_MANIFEST_PATH-gone}\""]);
+    order.plan.removed_prefixes = vec!["CARGO_MANIFEST".to_owned()];
+    order.plan.variables.insert("CARGO_MANIFEST_PATH".to_owned(), "given".to_owned());
+    bench.launcher.start(&order).await.unwrap();
+    assert_eq!(bench.line("logs/bench/stdout.log").await, format!("gone {} given", env!("CARGO_PKG_NAME")));
 }
 
 #[tokio::test]

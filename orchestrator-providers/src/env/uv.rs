@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use orchestrator_core::env::{EnvError, EnvRegistry, Environment, EnvironmentReport, EnvironmentStatus};
 use orchestrator_core::operation::{NoProgress, Progress};
-use orchestrator_core::{EnvKey, Paths};
+use orchestrator_core::{EnvKey, Paths, Problem};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, Bench, Tools, blocking, collect_leftovers, io_error};
@@ -17,7 +17,7 @@ use super::lock::{self, Waited};
 use super::log::{self, BuildLog};
 use super::manifest::Manifest;
 use super::recipe::{self, PythonVersion, Recipe};
-use super::{health, python, tool};
+use super::{collect, health, python, tool};
 use crate::wiring::ProviderSettings;
 
 /// Environments built with `uv` from the recipes that are compiled in.
@@ -82,6 +82,16 @@ impl UvEnvironments {
         })
     }
 
+    /// Removes older versions that nobody uses. That it fails is no failure of whoever asked for the newest.
+    async fn remove_unused(&self, key: &EnvKey) {
+        let (of, paths) = (key.clone(), self.paths.clone());
+        match blocking(move || collect::remove_unused(&of, &paths)).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(%key, removed, "removed old versions of an environment"),
+            Err(error) => tracing::warn!(%key, %error, "could not remove old versions of an environment"),
+        }
+    }
+
     /// Waits for the lock of a key.
     async fn lock(&self, bench: &Bench<'_>) -> Result<std::fs::File, EnvError> {
         let path = self.paths.lock(bench.key);
@@ -129,17 +139,14 @@ impl EnvRegistry for UvEnvironments {
     async fn list(&self) -> Result<Vec<EnvironmentStatus>, EnvError> {
         let status = |recipe: &Recipe| {
             let key = &recipe.text.key;
-            let found = match self.look(key) {
-                Ok(found) => Some(found),
-                Err(EnvError::NotInstalled { .. }) => None,
-                Err(error) => {
-                    tracing::warn!(%key, %error, "an installed environment cannot be used");
-                    None
-                }
+            let (found, problem) = match self.look(key) {
+                Ok(found) => (Some(found), None),
+                Err(EnvError::NotInstalled { .. }) => (None, None),
+                Err(error) => (None, Some(Problem::from(error))),
             };
             let outdated = found.as_ref().is_some_and(|found| found.manifest.recipe_digest != recipe.digest);
             let installed = found.map(|found| found.environment);
-            EnvironmentStatus { key: key.clone(), description: recipe.text.description.clone(), installed, outdated }
+            EnvironmentStatus { key: key.clone(), description: recipe.text.description.clone(), installed, problem, outdated }
         };
         Ok(self.recipes.iter().map(status).collect())
     }
@@ -154,7 +161,9 @@ impl EnvRegistry for UvEnvironments {
     async fn create(&self, key: &EnvKey, progress: &dyn Progress, cancel: &CancellationToken) -> Result<Environment, EnvError> {
         let recipe = self.recipe(key)?;
         let up_to_date = || self.look(key).ok().filter(|found| found.manifest.recipe_digest == recipe.digest);
-        if let Some(found) = up_to_date() {
+        if let Some(found) = up_to_date()
+            && collect::old_versions(key, &self.paths).is_ok_and(|old| old.is_empty())
+        {
             return Ok(found.environment);
         }
         let held = self.lock(&self.bench(key, progress, cancel, None)).await?;
@@ -163,6 +172,9 @@ impl EnvRegistry for UvEnvironments {
             Some(found) => Ok(found.environment),
             None => self.create_locked(recipe, progress, cancel).await,
         };
+        if result.is_ok() {
+            self.remove_unused(key).await;
+        }
         drop(held);
         result
     }

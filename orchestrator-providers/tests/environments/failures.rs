@@ -43,7 +43,7 @@ async fn a_build_with_fakes_succeeds_and_a_second_one_does_nothing() {
     assert_eq!(home.installs(), 1);
     assert!(home.leftovers().is_empty());
     let listed = home.environments().list().await.unwrap();
-    assert_eq!((listed[0].installed.as_ref(), listed[0].outdated), (Some(&made), false));
+    assert_eq!((listed[0].installed.as_ref(), &listed[0].problem, listed[0].outdated), (Some(&made), &None, false));
     assert!(home.environments().test(&key()).await.unwrap().passed());
 }
 
@@ -335,7 +335,9 @@ async fn a_broken_environment_is_named_and_built_again() {
         let error = home.environments().find(&key()).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::EnvUnhealthy);
         assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(home.environments().list().await.unwrap()[0].installed, None);
+        let listed = home.environments().list().await.unwrap().remove(0);
+        assert_eq!(listed.installed, None);
+        assert!(listed.problem.as_ref().is_some_and(|problem| problem.title.contains(words) && problem.hint.is_some()), "{listed:?}");
         let again = create(&home).await.unwrap();
         assert_eq!((again.path, again.digest), (made.path, made.digest));
         assert!(home.leftovers().is_empty(), "{:?}", home.leftovers());
@@ -361,9 +363,19 @@ async fn an_environment_of_an_older_recipe_is_outdated_and_replaced() {
     let listed = home.environments().list().await.unwrap();
     assert!(listed[0].outdated && listed[0].installed.is_some());
     assert_eq!(home.environments().find(&key()).await.unwrap().path, old, "an outdated environment goes on working");
+    // A server runs from the old one; what is no version of ours is none of our business.
+    let mut server =
+        std::process::Command::new("sh").args(["-c", "sleep 60; :", &old.join("server.py").display().to_string()]).spawn().unwrap();
+    fs::create_dir(old.with_file_name("a person's folder")).unwrap();
     let new = create(&home).await.unwrap();
     assert_eq!(new.digest, made.digest);
     assert!(!home.environments().list().await.unwrap()[0].outdated);
+    assert!(old.exists(), "a server runs from it");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(create(&home).await.unwrap(), new);
+    assert!(!old.exists() && new.path.exists() && home.leftovers().is_empty(), "{:?}", home.versions());
+    assert_eq!(home.versions().len(), 3, "{:?}", home.versions());
 }
 
 #[tokio::test]

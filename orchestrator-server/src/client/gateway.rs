@@ -55,7 +55,17 @@ impl Client {
     /// Sends a JSON body to a route of the gateway, such as `/v1/chat/completions`, and returns the answer as it is,
     /// whatever its status.
     pub async fn openai_post(&self, path: &str, body: impl Into<Bytes>) -> Result<GatewayAnswer, ClientError> {
-        let call = Call { accept: "*/*", ..Call::post(path) }.body(body.into()).within(ANSWERING);
+        self.openai_post_with(path, &[], body).await
+    }
+
+    /// Does as [`Self::openai_post`], with more headers, such as `x-orchestrator-tools: strict`.
+    pub async fn openai_post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<GatewayAnswer, ClientError> {
+        let call = Call { accept: "*/*", headers, ..Call::post(path) }.body(body.into()).within(ANSWERING);
         let (head, body) = self.raw(call).await?.into_parts();
         Ok(GatewayAnswer { client: self.clone(), status: head.status, headers: head.headers, body })
     }

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use orchestrator_core::event::EventDraft;
 use orchestrator_core::orchestrator::Lease;
+use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{InstanceName, InstanceSpec, Orchestrator, Problem};
 
 use super::{Admission, InstanceLease};
@@ -15,6 +17,10 @@ impl Admission for Orchestrator {
 
     async fn admit(&self, model: &str) -> Result<Lease, Problem> {
         Orchestrator::admit(self, model).await
+    }
+
+    fn record(&self, event: EventDraft) {
+        Orchestrator::record(self, event);
     }
 
     fn served(&self) -> Vec<ServedModel> {
@@ -33,6 +39,10 @@ impl InstanceLease for Lease {
 
     fn spec(&self) -> &Arc<InstanceSpec> {
         Lease::spec(self)
+    }
+
+    fn capabilities(&self) -> RuntimeCapabilities {
+        Lease::capabilities(self)
     }
 
     fn gone(&self) -> impl Future<Output = ()> + Send {

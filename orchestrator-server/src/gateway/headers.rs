@@ -33,6 +33,7 @@ pub(super) fn for_engine(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove("x-api-key");
+    headers.remove("x-orchestrator-tools");
 }
 
 /// Removes what is not for the client: who may read an answer is decided here and not by the engine.

@@ -21,7 +21,7 @@ use super::relay::{Gone, LAST_WORDS, Relay, RelayOrder};
 use super::{Admission, InstanceLease, headers, routing};
 
 /// Tells the client which instance answered.
-const INSTANCE_HEADER: HeaderName = HeaderName::from_static("x-orchestrator-instance");
+pub(super) const INSTANCE_HEADER: HeaderName = HeaderName::from_static("x-orchestrator-instance");
 /// An answer of a known length up to this is read whole before it is passed on: then an engine that dies on the
 /// way is an error with a status, and the request can be repeated. It is no use to anyone before its end anyway.
 const LARGEST_WHOLE: u64 = 1024 * 1024;
@@ -38,6 +38,8 @@ pub(super) struct Forward {
     pub(super) path: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Whether the body holds the changes of the instance's configuration already.
+    pub(super) is_final: bool,
 }
 
 /// Why an engine gave no answer. Nothing of one has been passed on.
@@ -134,15 +136,25 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Passes a request on to the model's instance. It is sent a second time, once, when the engine failed before
-    /// anything of its answer was passed on.
-    pub(super) async fn forward<A: Admission>(&self, admission: &A, model: &str, mut forward: Forward) -> Result<Response<Body>, Problem> {
+    /// anything of its answer was passed on. `first` is a place that was taken already.
+    pub(super) async fn forward<A: Admission>(
+        &self,
+        admission: &A,
+        model: &str,
+        mut first: Option<A::Lease>,
+        mut forward: Forward,
+    ) -> Result<Response<Body>, Problem> {
         headers::for_engine(&mut forward.headers);
         let original = forward.body.clone();
         let mut is_repeat = false;
         loop {
-            let lease = if is_repeat { readmit(admission, model).await? } else { admission.admit(model).await? };
+            let lease = match first.take() {
+                Some(lease) => lease,
+                None if is_repeat => readmit(admission, model).await?,
+                None => admission.admit(model).await?,
+            };
             let changes = &lease.spec().request;
-            forward.body = if changes.is_empty() { original.clone() } else { routing::rewrite(&original, changes)? };
+            forward.body = if forward.is_final || changes.is_empty() { original.clone() } else { routing::rewrite(&original, changes)? };
             let error = match self.attempt(&lease, &forward).await {
                 Ok(answer) => match self.answer(lease, answer).await {
                     Ok(response) => return Ok(response),

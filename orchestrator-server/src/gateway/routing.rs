@@ -56,9 +56,10 @@ impl Coded for BodyError {
     }
 }
 
-/// The one field that is looked for; all others are skipped as they are read. A second one is refused.
+/// What is looked for; all other fields are skipped as they are read. A second model is refused.
 struct Head<'a> {
     model: Option<Text<'a>>,
+    offers_tools: bool,
 }
 
 impl<'de> Deserialize<'de> for Head<'de> {
@@ -79,8 +80,10 @@ impl<'de> Visitor<'de> for HeadVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Head<'de>, A::Error> {
         let mut model = None;
+        let mut offers_tools = false;
         while let Some(name) = fields.next_key::<Text<'de>>()? {
             if name.0 != "model" {
+                offers_tools |= name.0 == "tools";
                 fields.next_value::<IgnoredAny>()?;
             } else if model.is_some() {
                 return Err(de::Error::duplicate_field("model"));
@@ -88,7 +91,7 @@ impl<'de> Visitor<'de> for HeadVisitor {
                 model = Some(fields.next_value::<Option<Text<'de>>>()?);
             }
         }
-        Ok(Head { model: model.flatten() })
+        Ok(Head { model: model.flatten(), offers_tools })
     }
 }
 
@@ -119,16 +122,27 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Finds the name of the model in a request's body.
-pub(super) fn model_of(body: &[u8]) -> Result<Cow<'_, str>, BodyError> {
+/// What a request's body says of where it is to go.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// The name of the model.
+    pub(super) model: Cow<'a, str>,
+    /// Whether there is a field `tools`.
+    pub(super) offers_tools: bool,
+}
+
+/// Finds the name of the model in a request's body, and whether it offers tools.
+pub(super) fn head_of(body: &[u8]) -> Result<Asked<'_>, BodyError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(BodyError::Empty);
     }
     let head: Head<'_> = serde_json::from_slice(body).map_err(|error| describe(&error))?;
-    head.model.map(|text| text.0).filter(|model| !model.is_empty()).ok_or(BodyError::NoModel)
+    let model = head.model.map(|text| text.0).filter(|model| !model.is_empty()).ok_or(BodyError::NoModel)?;
+    Ok(Asked { model, offers_tools: head.offers_tools })
 }
 
-fn describe(error: &serde_json::Error) -> BodyError {
+/// Says what is wrong with a body that cannot be read.
+pub(super) fn describe(error: &serde_json::Error) -> BodyError {
     // serde puts the position at the end of its text; we say it in front. Control bytes never reach a reader.
     let text = error.to_string();
     let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail).escape_debug().to_string();

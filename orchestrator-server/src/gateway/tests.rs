@@ -4,3 +4,4 @@
 mod faults;
 mod passing;
 mod rig;
+mod tools;

@@ -30,6 +30,11 @@ fn engines(binary: Option<PathBuf>, environments: &[EnvironmentStatus]) -> Check
         let age = if status.outdated { ", from an older recipe" } else { "" };
         found.push(format!("environment {} with {}{age}", status.key, environment.engine_version));
     }
+    if let Some((key, problem)) = environments.iter().find_map(|status| Some((&status.key, status.problem.as_ref()?))) {
+        found.push(problem.to_string());
+        let hint = problem.hint.clone().unwrap_or_else(|| format!("build it again with `orch env create {key}`"));
+        return Check::warn("engines", found.join("\n"), hint);
+    }
     if found.is_empty() {
         return Check::warn("engines", "none is here yet", "`orch env create llama-cpp-cpu` builds one; `orch quickstart` does so too");
     }

@@ -1,7 +1,7 @@
 //! `orch env ls`: the environments there are recipes for, and what is installed of them.
 
 use orchestrator_core::env::EnvironmentStatus;
-use owo_colors::Style;
+use owo_colors::{OwoColorize as _, Style};
 
 use crate::context::Context;
 use crate::error::CommandError;
@@ -14,7 +14,16 @@ pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     if context.output.is_json() {
         return context.output.json(&environments);
     }
-    context.output.text(&render(&environments, context.output.width()))
+    context.output.text(&render(&environments, context.output.width()))?;
+    for status in &environments {
+        if let Some(problem) = &status.problem {
+            context.output.line(&format!("\n{} {}", status.key.bold(), format::printable(&problem.to_string())))?;
+            if let Some(hint) = &problem.hint {
+                context.output.line(&format!("{} {}", "hint:".cyan(), format::printable(hint)))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn render(environments: &[EnvironmentStatus], width: Option<usize>) -> String {
@@ -28,10 +37,11 @@ fn render(environments: &[EnvironmentStatus], width: Option<usize>) -> String {
     let rows: Vec<Vec<Cell>> = environments
         .iter()
         .map(|status| {
-            let (state, style) = match (&status.installed, status.outdated) {
-                (None, _) => ("not installed", Style::new().dimmed()),
-                (Some(_), true) => ("outdated", Style::new().yellow()),
-                (Some(_), false) => ("installed", Style::new().green()),
+            let (state, style) = match (&status.installed, &status.problem, status.outdated) {
+                (_, Some(_), _) => ("broken", Style::new().red()),
+                (None, None, _) => ("not installed", Style::new().dimmed()),
+                (Some(_), None, true) => ("outdated", Style::new().yellow()),
+                (Some(_), None, false) => ("installed", Style::new().green()),
             };
             vec![
                 Cell::new(status.key.as_str()),

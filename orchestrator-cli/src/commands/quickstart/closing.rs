@@ -26,6 +26,7 @@ pub(super) fn text(outcome: &Outcome, left_running: bool) -> String {
     for (command, purpose) in [
         (format!("orch run {instance}"), "chat in the terminal"),
         ("orch ps".to_owned(), "what runs, and how well"),
+        (format!("orch tools smoke {instance}"), "tool calls, each one checked"),
         ("orch init NAME --model FILE.gguf".to_owned(), "a model of your own"),
         ("orch doctor".to_owned(), "what this machine has and lacks"),
     ] {
@@ -54,6 +55,7 @@ mod tests {
             ready_ms: 1,
             reply: String::new(),
             structured: serde_json::Value::Null,
+            tool_call: serde_json::Value::Null,
         };
         anstream::adapter::strip_str(&text(&outcome, left_running)).to_string()
     }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use orchestrator_core::instance::InstanceState;
+use orchestrator_core::instance::spec::ToolsMode;
 use orchestrator_core::model::ModelReference;
 use orchestrator_core::model::demo::{DemoModel, write_demo_model};
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Paths, Problem};
@@ -102,7 +103,7 @@ pub(super) fn instance(paths: &Paths, steps: &Steps, model: &ModelReference) -> 
     let mut names = vec![InstanceName::try_new(INSTANCE).map_err(Problem::from)?];
     let of_model = model_argument::instance_name(model).and_then(|name| InstanceName::try_new(format!("{INSTANCE}-{name}")).ok());
     names.extend(of_model);
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model)?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model, ToolsMode::Strict)?;
     let how = if chosen.is_new { "is configured" } else { "is there" };
     step.succeed(&format!("instance {} {how}", chosen.name));
     Ok(chosen.name)

@@ -110,6 +110,7 @@ impl Runtime for FakeWorld {
             program: PathBuf::from("python3"),
             arguments: ["-c", ENGINE, &behaviour, &request.listen.port().to_string()].map(str::to_owned).to_vec(),
             variables: std::collections::BTreeMap::new(),
+            removed_prefixes: Vec::new(),
             listen: request.listen,
             health_path: self.health_path().to_owned(),
         })

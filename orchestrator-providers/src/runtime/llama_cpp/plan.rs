@@ -24,6 +24,10 @@ use super::{HEALTH_PATH, NAME};
 /// server, which a machine with several of them does not have.
 const PROMPT_CACHE_MIB: &str = "256";
 
+/// Every setting of the engine has a variable that begins like this. Those of our own surroundings are no business of
+/// an instance: only what its configuration says counts.
+const OWN_PREFIX: &str = "LLAMA_ARG_";
+
 /// Options and their variables that would take from the host what it must decide, and the reason.
 const RESERVED: [(&[&str], &str, &str); 14] = [
     (&["-m", "--model"], "LLAMA_ARG_MODEL", "the model is set by `model.path` or `model.ref`"),
@@ -110,7 +114,8 @@ pub(super) fn plan(request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError
     let mut variables = own_variables(request.listen, model, gpu);
     variables.extend(env.clone());
     let health_path = healthcheck.path.clone().unwrap_or_else(|| HEALTH_PATH.to_owned());
-    Ok(LaunchPlan { program, arguments, variables, listen: request.listen, health_path })
+    let removed_prefixes = vec![OWN_PREFIX.to_owned()];
+    Ok(LaunchPlan { program, arguments, variables, removed_prefixes, listen: request.listen, health_path })
 }
 
 fn unsupported(setting: &str, reason: impl Into<String>) -> RuntimeError {

@@ -59,6 +59,7 @@ impl Runtime for PythonEngine {
             program: PathBuf::from("/usr/bin/env"),
             arguments: vec!["python3".to_owned(), "-c".to_owned(), script, host, port],
             variables: BTreeMap::new(),
+            removed_prefixes: Vec::new(),
             listen: request.listen,
             health_path: "/health".to_owned(),
         })
@@ -112,7 +113,7 @@ pub(super) fn recipe() -> EnvKey {
 #[async_trait]
 impl EnvRegistry for OneRecipe {
     async fn list(&self) -> Result<Vec<EnvironmentStatus>, EnvError> {
-        Ok(vec![EnvironmentStatus { key: recipe(), description: "for tests".to_owned(), installed: None, outdated: false }])
+        Ok(vec![EnvironmentStatus { key: recipe(), description: "for tests".to_owned(), installed: None, problem: None, outdated: false }])
     }
 
     async fn find(&self, key: &EnvKey) -> Result<Environment, EnvError> {

@@ -5,6 +5,10 @@ use serde_json::json;
 
 use super::*;
 
+fn model_of(body: &[u8]) -> Result<Cow<'_, str>, BodyError> {
+    head_of(body).map(|asked| asked.model)
+}
+
 #[test]
 fn finds_the_model_wherever_it_stands() {
     for (body, model) in [

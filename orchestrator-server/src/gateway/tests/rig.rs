@@ -3,20 +3,23 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use orchestrator_core::config::ConfigDuration;
 use orchestrator_core::config::daemon::LimitsConfig;
+use orchestrator_core::event::EventDraft;
+use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use super::super::tools::Pace;
 use super::super::{Admission, Gateway, InstanceLease};
 use crate::Client;
 use crate::api::ServedModel;
@@ -114,6 +117,7 @@ pub(super) struct Scheduler {
     admitted: Arc<AtomicUsize>,
     held: Arc<AtomicUsize>,
     gone: watch::Sender<bool>,
+    events: Arc<Mutex<Vec<EventDraft>>>,
 }
 
 impl Scheduler {
@@ -125,7 +129,14 @@ impl Scheduler {
         let mut spec: InstanceSpec = serde_json::from_str(r#"{"name":"m","model":{"path":"/m.gguf"}}"#).unwrap();
         change(&mut spec);
         let addresses = Arc::new(addresses.into());
-        Self { addresses, spec: Arc::new(spec), admitted: Arc::default(), held: Arc::default(), gone: watch::channel(false).0 }
+        Self {
+            addresses,
+            spec: Arc::new(spec),
+            admitted: Arc::default(),
+            held: Arc::default(),
+            gone: watch::channel(false).0,
+            events: Arc::default(),
+        }
     }
 
     /// How many requests were let in.
@@ -136,6 +147,11 @@ impl Scheduler {
     /// How many places are held now.
     pub(super) fn held(&self) -> usize {
         self.held.load(Ordering::SeqCst)
+    }
+
+    /// What was recorded.
+    pub(super) fn events(&self) -> Vec<EventDraft> {
+        self.events.lock().unwrap().clone()
     }
 
     /// Says that the server has ended.
@@ -177,6 +193,10 @@ impl Admission for Scheduler {
         Ok(Place { address, scheduler: self.clone() })
     }
 
+    fn record(&self, event: EventDraft) {
+        self.events.lock().unwrap().push(event);
+    }
+
     fn served(&self) -> Vec<ServedModel> {
         vec![ServedModel {
             id: "m".to_owned(),
@@ -201,6 +221,10 @@ impl InstanceLease for Place {
         &self.scheduler.spec
     }
 
+    fn capabilities(&self) -> RuntimeCapabilities {
+        RuntimeCapabilities { json_schema: true, native_tools: true, embeddings: true }
+    }
+
     async fn gone(&self) {
         let mut gone = self.scheduler.gone.subscribe();
         if gone.wait_for(|gone| *gone).await.is_err() {
@@ -217,17 +241,22 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) async fn new(scheduler: &Scheduler) -> Self {
-        Self::with_limits(scheduler, |_| {}).await
+        Self::with_limits(scheduler, |_| {}, Pace::default()).await
+    }
+
+    pub(super) async fn with_pace(scheduler: &Scheduler, pace: Pace) -> Self {
+        Self::with_limits(scheduler, |_| {}, pace).await
     }
 
     pub(super) async fn with_first_byte(scheduler: &Scheduler, milliseconds: u64) -> Self {
-        Self::with_limits(scheduler, |limits| limits.first_byte = ConfigDuration::from_millis(milliseconds)).await
+        Self::with_limits(scheduler, |limits| limits.first_byte = ConfigDuration::from_millis(milliseconds), Pace::default()).await
     }
 
-    async fn with_limits(scheduler: &Scheduler, change: impl FnOnce(&mut LimitsConfig)) -> Self {
+    async fn with_limits(scheduler: &Scheduler, change: impl FnOnce(&mut LimitsConfig), pace: Pace) -> Self {
         let mut limits = LimitsConfig { max_body_mb: 1, ..LimitsConfig::default() };
         change(&mut limits);
-        let gateway = Gateway::new(scheduler.clone(), &limits, TaskTracker::new());
+        let mut gateway = Gateway::new(scheduler.clone(), &limits, TaskTracker::new());
+        gateway.pace = pace;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {

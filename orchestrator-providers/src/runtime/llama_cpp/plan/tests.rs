@@ -65,7 +65,8 @@ fn shown(config: &Value, engine: &Engine, listen: &str) -> String {
         text += argument;
     }
     let variables: String = plan.variables.iter().flat_map(|(name, value)| ["\n", name, "=", value]).collect();
-    format!("{text}{variables}\nhealth: {} {}", plan.listen, plan.health_path)
+    let removed = plan.removed_prefixes.join(" ");
+    format!("{text}{variables}\nnot inherited: {removed}*\nhealth: {} {}", plan.listen, plan.health_path)
 }
 
 #[test]
