@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -162,7 +163,7 @@ fn open_log(path: &Path) -> std::io::Result<(File, u64)> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let log = OpenOptions::new().create(true).append(true).open(path)?;
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let length = log.metadata()?.len();
     Ok((log, length))
 }
