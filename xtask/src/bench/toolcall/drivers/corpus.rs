@@ -137,7 +137,7 @@ impl Corpus {
         })
     }
 
-    /// Unquoted keys, Python's words, commas at the end and comments, everywhere.
+    /// Writes a value with unquoted keys, Python's words, commas at the end and comments, everywhere.
     fn spoil(&mut self, value: &Value) -> String {
         let mut text = String::new();
         let mut last = Kind::Open;
@@ -155,6 +155,8 @@ impl Corpus {
                     }
                     text.push_str(&token.text);
                 }
+                // One way of laying out, so that texts of all sizes are alike.
+                Kind::Space => text.push(' '),
                 Kind::Comma if self.random.chance(2) => text.push_str(", // next\n"),
                 _ => text.push_str(&token.text),
             }
