@@ -75,8 +75,8 @@ fn choose_once(
     let numbered = names.last().into_iter().flat_map(|last| NUMBERED.filter_map(|number| model_argument::numbered(last, number)));
     for name in names.iter().cloned().chain(numbered) {
         let Some(entry) = catalog.find(&name) else {
-            let (name, model, env_key) = (name.clone(), model.clone(), wishes.env_key.cloned());
-            let options = InitOptions { name, model, runtime: RuntimeKind::LlamaCpp, backend: Backend::Cpu, env_key, tools: wishes.tools };
+            let options =
+                InitOptions { env_key: wishes.env_key.cloned(), tools: wishes.tools, ..InitOptions::new(name.clone(), model.clone()) };
             template::init_instance(instances_dir, &options)?;
             return Ok(Some(ChosenInstance { name: options.name, is_new: true }));
         };

@@ -67,3 +67,42 @@ fn a_home_behind_a_link_is_the_same_home() {
     orch_in(&home, &link, home.folder(), &["down", "demo"]).assert_ok();
     whole_way(&home, &link, home.folder());
 }
+
+/// Spoils a home that is still empty.
+type Spoil = fn(&Path) -> std::io::Result<()>;
+
+#[test]
+fn a_home_that_cannot_be_one_is_refused_with_what_stands_in_the_way() {
+    let cases: [(&str, Spoil, u8, &[&str]); 5] = [
+        ("a file", |home| std::fs::write(home, ""), 14, &["daemon.log", "place` stands where a folder is needed", "--home"]),
+        ("a dead link", |home| std::os::unix::fs::symlink("/gone/home", home), 14, &["place` stands where a folder is needed"]),
+        (
+            "a file for the state",
+            |home| std::fs::create_dir(home).and_then(|()| std::fs::write(home.join("state"), "")),
+            14,
+            &["place/state` stands where a folder is needed"],
+        ),
+        (
+            "a file for the logs",
+            |home| std::fs::create_dir(home).and_then(|()| std::fs::write(home.join("logs"), "")),
+            14,
+            &["place/logs` stands where a folder is needed"],
+        ),
+        (
+            "a full disk",
+            |home| {
+                std::fs::create_dir_all(home.join("logs"))
+                    .and_then(|()| std::os::unix::fs::symlink("/dev/full", home.join("logs/daemon.log")))
+            },
+            54,
+            &["No space left on device", "free some space"],
+        ),
+    ];
+    for (what, spoil, status, words) in cases {
+        let home = TestHome::new();
+        let place = home.folder().join("place");
+        spoil(&place).unwrap();
+        let outcome = orch_in(&home, &place, home.folder(), &["ps"]).assert_fails(status, words);
+        assert!(outcome.stdout.is_empty(), "{what}: {outcome:#?}");
+    }
+}

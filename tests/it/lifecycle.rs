@@ -255,7 +255,7 @@ fn an_engine_that_prints_without_end_does_not_fill_the_disk_and_is_followed() {
     let logs = home.path().join("logs/demo");
     let size = |name: &str| std::fs::metadata(logs.join(name)).unwrap().len();
     // What comes between two looks is more than a log may hold, and still only a part of all.
-    assert!(size("stderr.log") + size("stderr.log.1") < u64::from(mib) * 3 << 18, "{} {}", size("stderr.log"), size("stderr.log.1"));
+    assert!(size("stderr.log") + size("stderr.log.1") < (u64::from(mib) * 3) << 18, "{} {}", size("stderr.log"), size("stderr.log.1"));
     assert!(!logs.join("stderr.log.2").exists());
     assert_eq!(home.pid("demo"), pid);
 }

@@ -129,7 +129,7 @@ async fn install(bench: &Bench<'_>, python: &Python, folder: &Path) -> Result<Pa
     let output = bench.run("bringing in uv", program, &mut |_| {}).await?;
     if !output.succeeded() {
         return Err(match classify(&output.last_lines()) {
-            InstallFailure::DiskFull => bench.disk_full(folder),
+            InstallFailure::DiskFull => bench.disk_full(bench.envs_dir),
             InstallFailure::Network { detail } => bench.network(detail),
             InstallFailure::Other { detail } => missing(format!("it was not found, and `pip` could not bring it in: {detail}")),
         });
@@ -161,7 +161,7 @@ async fn find_pip(bench: &Bench<'_>, python: &Python, folder: &Path) -> Result<P
         return Ok(inner);
     }
     if let InstallFailure::DiskFull = classify(&made.last_lines()) {
-        return Err(bench.disk_full(folder));
+        return Err(bench.disk_full(bench.envs_dir));
     }
     let python = python.path.display();
     Err(missing(format!("it was not found, and it cannot be brought in: `{python}` has neither `pip` nor `ensurepip`")))

@@ -85,6 +85,7 @@ const WRONG: &str = r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","argum
 const WRONG_TOO: &str = r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","arguments":{}}]}"#;
 const WRONG_STILL: &str = r#"{"v":1,"type":"tool_calls","calls":[{"name":"look","arguments":{"at":null}}]}"#;
 
+#[expect(clippy::needless_pass_by_value, reason = "each caller makes its own")]
 fn request(more: Value) -> String {
     let parameters = json!({ "type": "object", "properties": { "at": { "type": "string" } }, "required": ["at"] });
     let mut body = json!({
