@@ -4,13 +4,15 @@
 //! live, and the others find it through its socket.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use orchestrator_core::Problem;
 use orchestrator_core::error::{Coded, ErrorCode};
+use orchestrator_core::event::Timestamp;
+use orchestrator_core::{Problem, home_failure};
 use orchestrator_server::Client;
 use serde::Deserialize;
 
@@ -40,7 +42,7 @@ pub(crate) struct Started {
 /// Why the daemon could not be started.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
-    #[error("could not open the daemon's log `{path}`")]
+    #[error("could not write the daemon's log `{path}`")]
     Log { path: PathBuf, source: std::io::Error },
     #[error("could not start the daemon `{program}`")]
     Spawn { program: PathBuf, source: std::io::Error },
@@ -49,17 +51,14 @@ enum StartError {
 impl Coded for StartError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Log { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => ErrorCode::DiskFull,
-            Self::Log { .. } => ErrorCode::HomeUnusable,
+            Self::Log { source, .. } => home_failure::code(source),
             Self::Spawn { .. } => ErrorCode::DaemonStartFailed,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Log { .. } => {
-                Some("check the permissions and the free space of the home directory, or give another one with `--home DIR`".to_owned())
-            }
+            Self::Log { path, source } => Some(home_failure::way_out(path, source)),
             Self::Spawn { .. } => None,
         }
     }
@@ -162,7 +161,9 @@ fn open_log(path: &Path) -> std::io::Result<(File, u64)> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let log = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut log = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    // Where not even this can be written, the daemon could not tell why it ends.
+    writeln!(log, "{} orch {} is started in the background", Timestamp::now(), env!("CARGO_PKG_VERSION"))?;
     let length = log.metadata()?.len();
     Ok((log, length))
 }
@@ -201,11 +202,9 @@ mod tests {
     fn only_what_this_start_wrote_explains_its_failure() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/daemon.log");
-        let (_, start) = open_log(&path).unwrap();
-        assert_eq!(start, 0);
-        std::fs::write(&path, "old\n").unwrap();
-        let (_, start) = open_log(&path).unwrap();
-        std::fs::write(&path, "old\n\x1b[31mnew\x1b[0m\n\nerror: bad\n").unwrap();
+        drop(open_log(&path).unwrap());
+        let (mut log, start) = open_log(&path).unwrap();
+        log.write_all(b"\x1b[31mnew\x1b[0m\n\nerror: bad\n").unwrap();
         assert_eq!(last_lines(&path, start), ["new", "error: bad"]);
         std::fs::write(&path, "x\n".repeat(100)).unwrap();
         assert_eq!(last_lines(&path, 0).len(), LOG_LINES);

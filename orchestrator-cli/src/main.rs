@@ -22,7 +22,6 @@ mod interrupt;
 mod logging;
 mod model_argument;
 mod output;
-mod programs;
 mod progress;
 mod provider_settings;
 mod usage;

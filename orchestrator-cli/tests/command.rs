@@ -177,3 +177,26 @@ fn what_does_not_run_cannot_be_stopped_and_what_does_not_exist_cannot_be_started
         assert!(stderr(&output).contains("\n\nhint: "), "{arguments:?}: {}", stderr(&output));
     }
 }
+
+#[test]
+fn the_daemon_tells_its_home_and_its_log_which_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = Home::new();
+    let status = home.json(&["daemon", "start", "--json"]);
+    assert_eq!(status["home"].as_str(), home.path().to_str());
+    let log = Path::new(status["log"].as_str().unwrap());
+    assert!(log.starts_with(home.path()), "{log:?}");
+    assert_eq!(std::fs::metadata(log).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(log).unwrap();
+    assert!(text.contains("serving"), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("20")), "a line without its time in: {text}");
+}
+
+#[test]
+fn a_daemon_elsewhere_that_does_not_answer_is_not_to_be_started_here() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_orch")).env_remove("ORCH_HOME").args(["--host", "http://127.0.0.1:1", "ps"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(60));
+    assert!(stderr(&output).contains("check the address"), "{}", stderr(&output));
+}

@@ -91,14 +91,14 @@ impl EventLog {
 
 /// The events in the program's own log, where they stand even if they are never stored.
 fn log(draft: &EventDraft) {
-    let instance = draft.instance.as_ref().map(tracing::field::display);
+    // The message names its instance, and so does the span it is written in.
     if draft.kind == EventKind::Warning {
-        tracing::warn!(instance, "{}", draft.message);
+        tracing::warn!("{}", draft.message);
     } else if draft.kind == EventKind::ToolCalls {
         // One for each request: too many for a log that is read by people.
-        tracing::debug!(instance, "{}", draft.message);
+        tracing::debug!("{}", draft.message);
     } else {
-        tracing::info!(instance, "{}", draft.message);
+        tracing::info!("{}", draft.message);
     }
 }
 

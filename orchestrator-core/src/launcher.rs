@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Coded, ErrorCode};
+use crate::home_failure;
 use crate::names::InstanceName;
 
 /// What a runtime wants started for one instance. Plain data, computed without side effects.
@@ -171,8 +172,7 @@ impl Coded for LaunchError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Spawn { .. } => ErrorCode::EngineUnusable,
-            Self::Log { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => ErrorCode::DiskFull,
-            Self::Log { .. } => ErrorCode::HomeUnusable,
+            Self::Log { source, .. } => home_failure::code(source),
             Self::Survivors { .. } => ErrorCode::InstanceStopFailed,
             Self::System { .. } => ErrorCode::Internal,
         }
@@ -181,7 +181,7 @@ impl Coded for LaunchError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Spawn { program, .. } => Some(format!("check that `{}` exists, is executable and suits this machine", program.display())),
-            Self::Log { .. } => Some("check the permissions and the free space of the home directory".to_owned()),
+            Self::Log { path, source } => Some(home_failure::way_out(path, source)),
             Self::Survivors { .. } => {
                 Some("they hang in the kernel; `orch doctor` shows them, a restart of the machine ends them".to_owned())
             }

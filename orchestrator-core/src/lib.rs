@@ -13,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod event_log;
 pub mod hardware;
+pub mod home_failure;
 pub mod instance;
 pub mod launcher;
 pub mod model;

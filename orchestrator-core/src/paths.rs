@@ -7,6 +7,7 @@ use crate::names::{EnvKey, InstanceName};
 /// The folders and files of one home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
+    home: Option<PathBuf>,
     config: PathBuf,
     data: PathBuf,
     state: PathBuf,
@@ -19,6 +20,7 @@ impl Paths {
     #[must_use]
     pub fn in_home(home: &Path) -> Self {
         Self {
+            home: Some(home.to_path_buf()),
             config: home.to_path_buf(),
             data: home.to_path_buf(),
             state: home.join("state"),
@@ -31,7 +33,13 @@ impl Paths {
     #[must_use]
     pub fn in_directories(config: PathBuf, data: PathBuf, state: PathBuf, cache: PathBuf) -> Self {
         let logs = state.join("logs");
-        Self { config, data, state, logs, cache }
+        Self { home: None, config, data, state, logs, cache }
+    }
+
+    /// The directory that everything lies under; `None` where the directories of the XDG convention are used.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
     }
 
     /// The folder of everything people write.

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use crate::env::Environment;
 use crate::error::{Coded, ErrorCode};
 use crate::event::{Event, EventDraft};
+use crate::home_failure;
 use crate::instance::{InstanceSpec, RunningServer};
 use crate::model::InstalledModel;
 use crate::names::{EnvKey, InstanceName};
@@ -95,8 +96,9 @@ impl Coded for StoreError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Newer { .. } => ErrorCode::StoreNewer,
+            Self::Open { source, .. } | Self::Statement { source, .. } if is_full(source) => ErrorCode::DiskFull,
             Self::Open { .. } | Self::Statement { .. } | Self::Corrupt { .. } | Self::Closed => ErrorCode::StoreFailed,
-            Self::Io { .. } => ErrorCode::HomeUnusable,
+            Self::Io { source, .. } => home_failure::code(source),
         }
     }
 
@@ -106,12 +108,18 @@ impl Coded for StoreError {
                 "use the newer `orch` that wrote it, or move `{}` away to begin with empty state; running servers are found again",
                 path.display()
             )),
-            Self::Open { .. } | Self::Statement { .. } | Self::Io { .. } => {
-                Some("check the permissions and the free space of the home directory".to_owned())
+            Self::Io { path, source, .. } => Some(home_failure::way_out(path, source)),
+            Self::Open { source, .. } | Self::Statement { source, .. } if is_full(source) => {
+                Some("free some space on the disk of the home directory".to_owned())
             }
+            Self::Open { .. } | Self::Statement { .. } => Some("check the permissions and the free space of the home directory".to_owned()),
             Self::Corrupt { .. } | Self::Closed => None,
         }
     }
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// Remembers state across restarts.

@@ -18,6 +18,7 @@ mod layout;
 mod lock;
 mod log;
 mod manifest;
+mod prerequisites;
 mod program;
 mod python;
 mod recipe;
@@ -25,5 +26,6 @@ mod tool;
 mod uv;
 
 pub use layout::EnvPaths;
+pub use prerequisites::{FoundProgram, MachinePrograms, find_programs};
 pub(crate) use python::{is_program, on_search_path};
 pub use uv::UvEnvironments;

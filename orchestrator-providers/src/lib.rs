@@ -9,7 +9,7 @@ pub mod hub;
 pub mod runtime;
 pub mod wiring;
 
-pub use env::{EnvPaths, UvEnvironments};
+pub use env::{EnvPaths, FoundProgram, MachinePrograms, UvEnvironments, find_programs};
 pub use hardware::LinuxHardware;
 pub use hub::LocalModels;
 pub use runtime::LlamaCpp;

@@ -3,3 +3,4 @@
 mod llama_cpp;
 
 pub use llama_cpp::LlamaCpp;
+pub(crate) use llama_cpp::find_llama_server;

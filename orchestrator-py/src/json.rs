@@ -12,7 +12,12 @@ use crate::error::raise;
 
 /// Makes a Python object of a value: `dict`, `list`, `str`, numbers, `None`.
 pub(crate) fn to_python<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
-    let text = serde_json::to_string(value).map_err(|error| {
+    from_text(py, serde_json::to_string(value))
+}
+
+/// Makes a Python object of JSON that was just written.
+pub(crate) fn from_text(py: Python<'_>, text: serde_json::Result<String>) -> PyResult<Bound<'_, PyAny>> {
+    let text = text.map_err(|error| {
         let problem = Problem::new(ErrorCode::Internal, "an answer could not be handed over to Python");
         raise(py, &problem.with_cause(error.to_string()))
     })?;

@@ -29,7 +29,7 @@ mod _orchestrator {
     #[pymodule_export]
     use crate::orchestrator::{Orchestrator, connect};
     #[pymodule_export]
-    use crate::toolcall::{envelope_schema, parse_envelope};
+    use crate::toolcall::{PyToolSet, envelope_schema, parse_envelope, validate};
 
     use pyo3::prelude::*;
 

@@ -25,8 +25,11 @@ pub struct DaemonStatus {
     pub version: String,
     /// Its process id.
     pub pid: u32,
-    /// The folder its state lies in.
+    /// The home it serves; where the XDG directories are used, the one its state lies in.
     pub home: String,
+    /// The file it logs to when it runs in the background.
+    #[serde(default)]
+    pub log: String,
     /// Where clients of the gateway reach it, such as `http://127.0.0.1:8484`.
     pub endpoint: String,
     /// When it was started.

@@ -67,9 +67,11 @@ type Prepare = fn(&TestHome, &Path);
 
 #[test]
 fn a_model_that_cannot_be_one_is_refused_before_anything_starts() {
-    let cases: [(&str, Prepare, u8, &[&str]); 7] = [
+    let cases: [(&str, Prepare, u8, &[&str]); 8] = [
         ("missing", |_, _| {}, 40, &["bad.gguf"]),
         ("a folder", |_, path| std::fs::create_dir(path).unwrap(), 42, &["bad.gguf"]),
+        // Root may read every file, but nobody gets to the end of this one.
+        ("unreadable", |_, path| std::os::unix::fs::symlink(path, path).unwrap(), 41, &["bad.gguf", "cannot be read", "permissions"]),
         ("empty", |_, path| std::fs::write(path, "").unwrap(), 42, &["bad.gguf", "empty"]),
         ("not GGUF", |_, path| std::fs::write(path, "<!DOCTYPE html><html>404</html>".repeat(50)).unwrap(), 42, &["bad.gguf"]),
         (
@@ -79,7 +81,7 @@ fn a_model_that_cannot_be_one_is_refused_before_anything_starts() {
                 std::fs::write(path, &whole[..whole.len() / 2]).unwrap();
             },
             42,
-            &["bad.gguf"],
+            &["bad.gguf", "cut off", "fetch"],
         ),
         (
             "claiming more than it holds",
@@ -90,7 +92,7 @@ fn a_model_that_cannot_be_one_is_refused_before_anything_starts() {
                 std::fs::write(path, bytes).unwrap();
             },
             42,
-            &["bad.gguf"],
+            &["bad.gguf", "claims more than the file holds", "fetch"],
         ),
         ("a device", |_, path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(), 42, &["bad.gguf"]),
     ];
@@ -125,6 +127,19 @@ fn an_engine_that_cannot_be_one_is_refused_by_its_path() {
         assert!(outcome.stderr.contains(place(name).to_str().unwrap()), "{name}: {outcome:#?}");
         assert!(outcome.stderr.contains("hint:"), "{name}: {outcome:#?}");
     }
+}
+
+#[test]
+fn an_engine_that_fails_its_start_or_its_answers_is_named_with_the_way_out() {
+    let home = TestHome::new();
+    let exit = ExitAtStart { status: 3, stderr: "boom\n".to_owned() };
+    home.add("exits", &Behaviour { exit_at_start: Some(exit), ..Behaviour::default() });
+    home.orch(&["up", "exits"]).assert_fails(21, &["`exits`", "status 3", "boom", "orch logs exits"]);
+    let never = home.config("never", &Behaviour { never_ready: true, ..Behaviour::default() });
+    home.write_config("never", &never.edit("/healthcheck/start_period", json!("500ms")));
+    home.orch(&["up", "never"]).assert_fails(22, &["`never`", "ready in time", "orch logs never", "healthcheck.start_period"]);
+    home.add("fails", &Behaviour { model_status: Some(500), ..Behaviour::default() });
+    home.orch(&["run", "fails", "hello"]).assert_fails(32, &["the model's server answered with an error 500", "told to fail", "orch logs"]);
 }
 
 #[test]

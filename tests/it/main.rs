@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod faults;
 mod gateway;
+mod homes;
 mod lifecycle;
 mod recovery;
 mod support;

@@ -16,6 +16,8 @@ pub const VARIABLE: &str = "FAKE_ENGINE";
 pub struct Behaviour {
     /// Ends at the start.
     pub exit_at_start: Option<ExitAtStart>,
+    /// How long it lives when it ends at the start.
+    pub exit_after_ms: u64,
     /// Listens only after this long.
     pub bind_ms: u64,
     /// Answers 503 for this long after it listens.
@@ -46,16 +48,25 @@ pub struct Behaviour {
     pub ignore_sigterm: bool,
     /// Leaves a process behind that is in another session and whose parent is gone.
     pub grandchild: Option<Grandchild>,
+    /// How many children it has in its own group that do not end before they are killed.
+    pub stubborn_children: u8,
+    /// Answers requests to its model in a way no server should.
+    pub bad_answer: Option<BadAnswer>,
     /// Prints this many MiB to its error output once it is ready, and then `the flood is over`.
     pub flood_mib: u32,
-    /// A file to which each start appends a line with its process id.
+    /// A file to which each start appends a line: its process id, and the microseconds since 1970.
     pub starts_file: Option<PathBuf>,
+    /// A file to which each request to its model appends its first message when it begins.
+    pub requests_file: Option<PathBuf>,
+    /// A file to which each request whose client went away appends its first message, and the microseconds since 1970.
+    pub aborts_file: Option<PathBuf>,
 }
 
 impl Default for Behaviour {
     fn default() -> Self {
         Self {
             exit_at_start: None,
+            exit_after_ms: 0,
             bind_ms: 0,
             load_ms: 0,
             never_ready: false,
@@ -71,8 +82,12 @@ impl Default for Behaviour {
             texts: Vec::new(),
             ignore_sigterm: false,
             grandchild: None,
+            stubborn_children: 0,
+            bad_answer: None,
             flood_mib: 0,
             starts_file: None,
+            requests_file: None,
+            aborts_file: None,
         }
     }
 }
@@ -97,6 +112,48 @@ pub enum Grandchild {
     Listens,
     /// It sleeps, with an environment that says nothing of where it comes from.
     SleepsWithoutEnvironment,
+    /// It sleeps, and is not impressed by SIGTERM.
+    IgnoresSigterm,
+    /// It starts its successor in a session of its own, and ends: again and again.
+    Breeds,
+}
+
+/// How an engine spoils its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadAnswer {
+    /// It takes the request and says nothing.
+    Silence,
+    /// It closes the connection without a word.
+    Close,
+    /// It resets the connection without a word.
+    Reset,
+    /// It says something that is no HTTP.
+    Nonsense,
+    /// Its head never ends.
+    EndlessHead,
+    /// It sends a good head byte by byte, and then nothing.
+    DrippingHead,
+    /// It promises a short body and sends half of it.
+    ShortBody,
+    /// It promises a large body and sends half of it.
+    ShortLargeBody,
+    /// It sends more than it promised.
+    LongBody,
+    /// It sends a stream whose framing breaks.
+    BadChunking,
+    /// It sends a stream that is reset.
+    ResetStream,
+    /// It sends a stream that falls silent.
+    SilentStream,
+    /// It sends a good stream, one byte at a time.
+    DrippingStream,
+    /// It sends a line that never ends, as fast as it can.
+    EndlessLine,
+    /// It answers 503.
+    Busy,
+    /// It answers 500.
+    Broken,
 }
 
 /// What a fake engine tells about itself at `/fake/stats`.

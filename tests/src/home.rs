@@ -23,6 +23,7 @@ pub const SOON: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct TestHome {
     folder: tempfile::TempDir,
+    path: PathBuf,
 }
 
 /// How a command ended, and what it printed.
@@ -48,8 +49,16 @@ impl TestHome {
     /// Makes an empty home. Its daemon listens on a free port.
     #[must_use]
     pub fn new() -> Self {
+        Self::in_folder("")
+    }
+
+    /// Makes an empty home at this path inside a folder of its own.
+    #[must_use]
+    pub fn in_folder(inside: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("orch-").tempdir_in("/tmp").unwrap();
-        let home = Self { folder };
+        let path = folder.path().join(inside);
+        std::fs::create_dir_all(&path).unwrap();
+        let home = Self { folder, path };
         std::fs::write(home.path().join("config.yaml"), "gateway:\n  port: 0\n").unwrap();
         home
     }
@@ -57,6 +66,12 @@ impl TestHome {
     /// Returns the home's folder.
     #[must_use]
     pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the folder that the home lies in and that is the test's own; for most homes the home itself.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -175,7 +190,7 @@ impl TestHome {
     /// Finds everything that runs for this home.
     #[must_use]
     pub fn processes(&self) -> Vec<Process> {
-        processes::carrying(self.path())
+        processes::carrying(self.folder())
     }
 
     /// Returns what the daemon wrote to its log.
@@ -278,11 +293,11 @@ pub fn fake_engine() -> PathBuf {
     program("fake-llama-server")
 }
 
-/// Finds a program of this workspace beside the test that runs.
+/// Finds a program of this workspace beside the one that runs, or above the folder of the test that runs.
 fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let program = folder.join(name);
+    let own = std::env::current_exe().unwrap();
+    let beside = own.parent().unwrap().join(name);
+    let program = if beside.exists() { beside } else { own.parent().and_then(Path::parent).unwrap().join(name) };
     assert!(program.exists(), "`{}` is missing: run `cargo build --workspace --bins` first", program.display());
     program
 }

@@ -7,6 +7,7 @@
 #![expect(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod behaviour;
+pub mod faults;
 pub mod home;
 pub mod http;
 pub mod processes;

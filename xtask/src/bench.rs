@@ -5,6 +5,7 @@
 mod gateway;
 mod home;
 mod quickstart;
+mod toolcall;
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub(crate) enum Bench {
     Daemon,
     /// What the gateway adds to a request, against the same engine asked directly.
     Gateway,
+    /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
+    Toolcall,
 }
 
 /// How many times what is compared takes turns.
@@ -35,6 +38,7 @@ pub(crate) fn run(what: Bench) -> TaskResult {
         Bench::Quickstart => quickstart::run(),
         Bench::Daemon => daemon(),
         Bench::Gateway => gateway::run(),
+        Bench::Toolcall => toolcall::run(),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Developer tasks: `cargo xtask tidy | gen | test | bench`.
+//! Developer tasks: `cargo xtask tidy | gen | test | bench | faults`.
 //!
 //! Tasks call the same programs a developer would call by hand and say which, so that each step can be repeated.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool talks on the terminal")]
 
 mod bench;
+mod faults;
 mod generate;
 mod python;
 mod shell;
@@ -40,6 +41,8 @@ enum Task {
         #[arg(value_enum)]
         what: bench::Bench,
     },
+    /// Runs the fault table against the real daemon and prints what held, with the times and the seed.
+    Faults(faults::FaultsArguments),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Gen { check } => generate::run(if check { generate::Mode::Check } else { generate::Mode::Write }),
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench { what } => bench::run(what),
+        Task::Faults(arguments) => faults::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

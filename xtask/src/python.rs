@@ -49,7 +49,7 @@ fn build_wheel(python: &Path, venv: &Path, wheels: &Path) -> TaskResult<PathBuf>
 }
 
 /// Makes a virtual environment, with whatever this machine has for it.
-fn make_venv(venv: &Path) -> TaskResult<PathBuf> {
+pub(crate) fn make_venv(venv: &Path) -> TaskResult<PathBuf> {
     let python = venv.join("bin").join("python");
     let works = || answers(command(&python).args(["-c", IS_NEW_ENOUGH])) && answers(command(&python).args(["-m", "pip", "--version"]));
     if works() {

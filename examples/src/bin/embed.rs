@@ -16,11 +16,9 @@ use futures_util::StreamExt;
 use orchestrator_core::config::load_daemon_config;
 use orchestrator_core::config::template::{InitOptions, init_instance};
 use orchestrator_core::error::{ErrorCode, Problem};
-use orchestrator_core::instance::spec::Backend;
 use orchestrator_core::model::ModelReference;
 use orchestrator_core::model::demo::{DemoModel, write_demo_model};
 use orchestrator_core::orchestrator::ShutdownMode;
-use orchestrator_core::runtime::RuntimeKind;
 use orchestrator_core::{InstanceName, Orchestrator, Paths};
 use orchestrator_providers::ProviderSettings;
 use orchestrator_server::Client;
@@ -92,7 +90,7 @@ fn configure(paths: &Paths, name: &InstanceName) -> Result<(), Problem> {
     std::fs::create_dir_all(paths.models_dir()).map_err(|error| unusable(&model, &error))?;
     write_demo_model(&model, &DemoModel::default()).map_err(|error| unusable(&model, &error))?;
     let reference = ModelReference::try_file(model)?;
-    let options = InitOptions { name: name.clone(), model: reference, runtime: RuntimeKind::LlamaCpp, backend: Backend::Cpu };
+    let options = InitOptions::new(name.clone(), reference);
     init_instance(&paths.instances_dir(), &options)?;
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! What may be typed after the commands that deal with instances.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use orchestrator_core::InstanceName;
+use orchestrator_server::api::LogQuery;
 
 /// What may follow `orch quickstart`.
 #[derive(Debug, Args)]
@@ -215,7 +217,7 @@ pub(crate) struct LogsArguments {
     #[arg(value_name = "NAME")]
     pub(crate) name: InstanceName,
     /// How many of the last lines to show
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = number_of_lines())]
     pub(crate) tail: usize,
     /// Goes on with new lines as they come
     #[arg(long, short)]
@@ -247,7 +249,7 @@ Examples:
 With --json each event is an object on a line of its own.")]
 pub(crate) struct EventsArguments {
     /// How many of the last events to show
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50, value_parser = number_of_lines())]
     pub(crate) tail: usize,
     /// Goes on with new events as they come
     #[arg(long, short)]
@@ -277,6 +279,11 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
     /// How many tokens an answer may have
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_tokens: Option<u32>,
+}
+
+/// Refuses at once what the daemon would refuse.
+fn number_of_lines() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=LogQuery::LARGEST_TAIL as u64)
 }

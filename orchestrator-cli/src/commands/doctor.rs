@@ -6,8 +6,6 @@ mod files;
 mod ports;
 mod processes;
 
-use std::time::Duration;
-
 use orchestrator_core::ErrorCode;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -15,9 +13,6 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::format;
-
-/// How long a program that is asked for its version may take.
-const PROGRAM_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,7 +67,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     checks.push(daemon::check(&home.paths, daemon.as_ref()));
     checks.push(files::configurations(&home.paths));
     checks.extend(engines::checks(&home.paths).await);
-    checks.extend(ports::checks(&home.paths, daemon.as_ref()));
+    checks.extend(ports::checks(&home.paths, daemon.as_ref()).await);
     checks.push(processes::check(&home.paths, daemon.is_some()).await);
     let first_failure = checks.iter().find_map(|check| check.code);
     if context.output.is_json() {

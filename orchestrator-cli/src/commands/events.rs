@@ -1,7 +1,5 @@
 //! `orch events`: what happened.
 
-use std::collections::VecDeque;
-
 use futures_util::StreamExt as _;
 use orchestrator_core::event::{Event, EventKind};
 use orchestrator_server::Client;
@@ -32,17 +30,20 @@ pub(crate) async fn run(context: &Context, arguments: &EventsArguments) -> Resul
 }
 
 /// Returns the last `count` events, and the number of the very last one.
-async fn last_events(client: &Client, count: usize) -> Result<(VecDeque<Event>, u64), CommandError> {
-    let mut events = VecDeque::new();
-    let mut last = 0;
-    loop {
+async fn last_events(client: &Client, count: usize) -> Result<(Vec<Event>, u64), CommandError> {
+    let newest = client.last_events(1).await?.last().map_or(0, |event| event.sequence);
+    let mut last = newest.saturating_sub(count.try_into().unwrap_or(u64::MAX));
+    let mut events = Vec::new();
+    while last < newest {
         let page = client.events(last, PAGE).await?;
-        let Some(newest) = page.last() else { return Ok((events, last)) };
-        last = newest.sequence;
+        let Some(end) = page.last() else { break };
+        last = end.sequence;
         events.extend(page);
-        let surplus = events.len().saturating_sub(count);
-        events.drain(..surplus);
     }
+    // Some may have come since the newest was asked for.
+    let surplus = events.len().saturating_sub(count);
+    events.drain(..surplus);
+    Ok((events, last.max(newest)))
 }
 
 fn show(output: Output, event: &Event) -> Result<(), CommandError> {

@@ -25,6 +25,7 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<(), Co
             TemplateArgument::Cuda => Backend::Cuda,
             TemplateArgument::Metal => Backend::Metal,
         },
+        env_key: None,
         tools: ToolsMode::default(),
     };
     let file = template::init_instance(&paths.instances_dir(), &options)?;

@@ -24,7 +24,7 @@ pub(crate) async fn run(context: &Context, arguments: &LogsArguments) -> Result<
         return Ok(());
     }
     let lines = client.logs(&arguments.name, stream, arguments.tail).await?;
-    if lines.is_empty() {
+    if lines.is_empty() && arguments.tail > 0 {
         context.output.note(&format!("`{}` has printed nothing yet.", arguments.name));
     }
     lines.iter().try_for_each(|line| show(context.output, line))

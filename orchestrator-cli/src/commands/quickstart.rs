@@ -5,6 +5,7 @@ mod closing;
 mod ledger;
 mod steps;
 mod tool_call;
+mod turn;
 
 use orchestrator_core::InstanceName;
 use owo_colors::OwoColorize as _;
@@ -65,6 +66,7 @@ async fn show(
 ) -> Result<Outcome, CommandError> {
     let steps = Steps::new(context.output);
     let paths = context.paths()?;
+    ledger.holds(turn::take(paths, &steps).await?);
     let (client, endpoint) = steps::daemon(context, &steps, ledger).await?;
     let is_demo = model.is_none();
     // A model that cannot be used is told before anything is built for it.

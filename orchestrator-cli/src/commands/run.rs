@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
-use orchestrator_core::instance::spec::ToolsMode;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_server::Client;
 use owo_colors::OwoColorize as _;
@@ -12,7 +11,7 @@ use crate::args::instance::RunArguments;
 use crate::chat::{self, Answer, Conversation, Piece};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::instance_for_model;
+use crate::instance_for_model::{self, Wishes};
 use crate::interrupt::{signalled, unless_interrupted};
 use crate::model_argument;
 use crate::output::Output;
@@ -34,7 +33,12 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(
     let mut conversation = Conversation::new(&name, arguments.system.as_deref(), arguments.max_tokens);
     let Some(prompt) = prompt else { return converse(context.output, &client, &mut conversation).await };
     conversation.ask(&prompt);
-    let answer = unless_interrupted(Some(note), answer(context.output, &client, &conversation)).await?;
+    let answer = unless_interrupted(Some(note), answer(context.output, &client, &conversation)).await;
+    if matches!(answer, Err(CommandError::Interrupted { .. })) && !context.output.is_json() {
+        // What came of the answer is a line of its own.
+        context.output.line("")?;
+    }
+    let answer = answer?;
     if context.output.is_json() {
         let value = serde_json::json!({ "instance": name, "reply": answer.text, "finish_reason": answer.finish_reason });
         return context.output.json(&value);
@@ -64,7 +68,7 @@ async fn choose_instance(context: &Context, target: &str) -> Result<InstanceName
     })?;
     // A model that cannot be used gets no instance.
     context.client().await?.model_info(&model).await?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, ToolsMode::default())?;
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, Wishes::default())?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
     }

@@ -38,7 +38,10 @@ pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result
         request = daemon.wait_shutdown_requested() => if request.stop_instances { ShutdownMode::StopAll } else { ShutdownMode::LeaveRunning },
         () = signals.next() => ShutdownMode::LeaveRunning,
     };
-    tracing::info!(?mode, "going down");
+    match mode {
+        ShutdownMode::StopAll => tracing::info!("the daemon goes down and stops all instances"),
+        ShutdownMode::LeaveRunning => tracing::info!("the daemon goes down; servers go on running"),
+    }
     tokio::select! {
         problems = daemon.shutdown(mode) => CommandError::from_all(problems),
         () = signals.next() => {
@@ -49,14 +52,15 @@ pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result
 }
 
 fn announce(context: &Context, daemon: &Daemon, background: bool) -> Result<(), CommandError> {
+    // Whoever started it asks its socket, and the log says the same in its own words.
+    if background {
+        return Ok(());
+    }
     if context.output.is_json() {
         let socket = context.paths()?.socket();
         return context
             .output
             .json_line(&serde_json::json!({ "endpoint": daemon.endpoint(), "pid": std::process::id(), "socket": socket }));
-    }
-    if background {
-        return Ok(());
     }
     context.output.line(&format!("Serving at {}", daemon.endpoint().bold()))?;
     context.output.note("Ctrl-C ends the daemon; servers go on running, and the next daemon takes them over.");

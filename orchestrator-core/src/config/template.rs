@@ -14,7 +14,7 @@ use super::shape::{self, Kind, Property, Shape};
 use super::write::write_new;
 use crate::instance::spec::{Backend, ToolsMode};
 use crate::model::ModelReference;
-use crate::names::InstanceName;
+use crate::names::{EnvKey, InstanceName};
 use crate::runtime::RuntimeKind;
 
 /// What a new instance's configuration sets.
@@ -28,8 +28,19 @@ pub struct InitOptions {
     pub runtime: RuntimeKind,
     /// The kind of device (`--template`).
     pub backend: Backend,
+    /// The environment to run in; looked for at each start, when it is left out.
+    pub env_key: Option<EnvKey>,
     /// How tool calls are handled; nothing is written for the default.
     pub tools: ToolsMode,
+}
+
+impl InitOptions {
+    /// Names an instance and its model, and leaves everything else at its default.
+    #[must_use]
+    pub fn new(name: InstanceName, model: ModelReference) -> Self {
+        let (runtime, backend, tools) = (RuntimeKind::default(), Backend::default(), ToolsMode::default());
+        Self { name, model, runtime, backend, env_key: None, tools }
+    }
 }
 
 /// Writes the commented configuration of a new instance and returns its file.
@@ -59,6 +70,7 @@ pub fn instance_yaml(options: &InitOptions) -> String {
         ("runtime", options.runtime.as_str().to_owned()),
         ("gpu.backend", options.backend.as_str().to_owned()),
     ];
+    values.extend(options.env_key.iter().map(|key| ("env_key", key.to_string())));
     if options.tools != ToolsMode::default() {
         values.push(("tools.mode", options.tools.as_str().to_owned()));
     }
@@ -78,7 +90,7 @@ pub fn daemon_yaml() -> String {
 pub fn example_yaml() -> String {
     let name = InstanceName::try_new("demo").expect("a valid name");
     let model = ModelReference::try_file("/models/demo.gguf").expect("an absolute path");
-    instance_yaml(&InitOptions { name, model, runtime: RuntimeKind::default(), backend: Backend::default(), tools: ToolsMode::default() })
+    instance_yaml(&InitOptions::new(name, model))
 }
 
 fn render(title: &str, shape: &Shape, values: &[(&str, String)]) -> String {
@@ -228,6 +240,7 @@ mod tests {
             model: model.parse().unwrap(),
             runtime: RuntimeKind::LlamaCpp,
             backend: Backend::Vulkan,
+            env_key: None,
             tools: ToolsMode::default(),
         }
     }

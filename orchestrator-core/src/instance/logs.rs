@@ -269,20 +269,27 @@ struct Follower {
     path: PathBuf,
     splitter: LineSplitter,
     open: Option<OpenLog>,
+    /// What a rotation moved away before it was read.
+    rest: Option<OpenLog>,
+    /// The file that the last rotation made.
+    last_rotated: Option<FileIdentity>,
     /// Looks in a row that brought nothing.
     quiet: u32,
 }
 
 struct OpenLog {
     file: File,
-    /// Device and inode: the file that the path meant when it was opened.
-    identity: (u64, u64),
+    /// The file that the path meant when it was opened.
+    identity: FileIdentity,
     offset: u64,
 }
 
+/// Device and inode.
+type FileIdentity = (u64, u64);
+
 impl Follower {
     fn new(stream: LogStream, path: PathBuf) -> Self {
-        Self { path, splitter: LineSplitter::new(stream), open: None, quiet: 0 }
+        Self { path, splitter: LineSplitter::new(stream), open: None, rest: None, last_rotated: None, quiet: 0 }
     }
 
     /// Opens the file, where there is one, at its last `tail` lines.
@@ -293,10 +300,12 @@ impl Follower {
             OpenLog::at(file, offset).map(Some)
         });
         self.open = opened.unwrap_or(None);
+        self.last_rotated = identity_of(&rotated(&self.path));
     }
 
     /// Takes what is new, at most one block, and returns whether there was anything.
     fn look(&mut self, lines: &mut VecDeque<LogLine>) -> io::Result<bool> {
+        self.note_rotation()?;
         let mut found = self.read_on(lines)?;
         if !found && self.is_replaced() {
             // The old file was read to its end.
@@ -311,7 +320,29 @@ impl Follower {
         Ok(found)
     }
 
+    /// Notices that the log was copied away and emptied in place, however much it has grown again.
+    fn note_rotation(&mut self) -> io::Result<()> {
+        let path = rotated(&self.path);
+        let newest = identity_of(&path);
+        if self.rest.is_some() || newest == self.last_rotated {
+            return Ok(());
+        }
+        self.last_rotated = newest;
+        // A log that was renamed is still the one that is open.
+        if let Some(log) = self.open.as_mut().filter(|log| newest.is_some_and(|newest| newest != log.identity)) {
+            self.rest = open(&path)?.map(|file| OpenLog::at(file, log.offset)).transpose()?;
+            log.offset = 0;
+        }
+        Ok(())
+    }
+
     fn read_on(&mut self, lines: &mut VecDeque<LogLine>) -> io::Result<bool> {
+        if let Some(rest) = &mut self.rest {
+            if rest.read_block(&mut self.splitter, lines)? {
+                return Ok(true);
+            }
+            self.rest = None;
+        }
         let Some(log) = &mut self.open else { return Ok(false) };
         let length = log.file.metadata()?.len();
         if length < log.offset {
@@ -319,23 +350,15 @@ impl Follower {
             self.splitter.finish(lines);
             log.offset = 0;
         }
-        if length == log.offset {
-            return Ok(false);
-        }
-        log.file.seek(SeekFrom::Start(log.offset))?;
-        let mut block = vec![0; BLOCK];
-        let count = fill(&mut log.file, &mut block)?;
-        log.offset += count as u64;
-        self.splitter.feed(&block[..count], lines);
-        Ok(count > 0)
+        log.read_block(&mut self.splitter, lines)
     }
 
     /// Returns whether the path means another file than the one that is open.
     fn is_replaced(&self) -> bool {
-        match (&self.open, std::fs::metadata(&self.path)) {
-            (Some(log), Ok(metadata)) => log.identity != (metadata.dev(), metadata.ino()),
-            (None, Ok(_)) => true,
-            (_, Err(_)) => false,
+        match (&self.open, identity_of(&self.path)) {
+            (Some(log), Some(identity)) => log.identity != identity,
+            (None, Some(_)) => true,
+            (_, None) => false,
         }
     }
 }
@@ -345,6 +368,24 @@ impl OpenLog {
         let metadata = file.metadata()?;
         Ok(Self { identity: (metadata.dev(), metadata.ino()), file, offset })
     }
+
+    /// Reads at most one block from where it is, and returns whether there was anything.
+    fn read_block(&mut self, splitter: &mut LineSplitter, lines: &mut VecDeque<LogLine>) -> io::Result<bool> {
+        if self.file.metadata()?.len() <= self.offset {
+            return Ok(false);
+        }
+        self.file.seek(SeekFrom::Start(self.offset))?;
+        let mut block = vec![0; BLOCK];
+        let count = fill(&mut self.file, &mut block)?;
+        self.offset += count as u64;
+        splitter.feed(&block[..count], lines);
+        Ok(count > 0)
+    }
+}
+
+/// Returns which file a path means; `None` when there is none.
+fn identity_of(path: &Path) -> Option<FileIdentity> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub struct InstanceSpec {
     /// More arguments of the server, passed on as they are, after ours. One item for each argument: no shell splits
     /// them. Secrets do not belong here: every user of the machine can see them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(example = ["--no-warmup"])]
+    #[schemars(example = ["--embeddings"])]
     pub args: Vec<String>,
     /// How the server's health is watched.
     #[serde(default)]

@@ -167,7 +167,11 @@ impl Failure {
                 };
                 let mut problem = Problem::new(code, format!("the server of `{name}` failed")).with_cause(report.cause.to_string());
                 problem.stderr_tail.clone_from(&report.stderr_tail);
-                problem.with_hint(format!("run `orch logs {name} --stream stderr` for all it said"))
+                let more = match report.cause {
+                    ExitCause::NeverReady => "; if it only needs longer, raise `healthcheck.start_period` in its configuration",
+                    _ => "",
+                };
+                problem.with_hint(format!("run `orch logs {name} --stream stderr` for all it said{more}"))
             }
         }
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use crate::error::{Coded, ErrorCode};
+use crate::home_failure;
 use crate::paths::Paths;
 
 /// Why a home could not be taken.
@@ -26,16 +27,14 @@ impl Coded for OwnerLockError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Owned { .. } => ErrorCode::HomeOwned,
-            Self::Io { .. } => ErrorCode::HomeUnusable,
+            Self::Io { source, .. } => home_failure::code(source),
         }
     }
 
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Owned { .. } => "talk to it with `orch`, end it with `orch daemon stop`, or use another `--home`".to_owned(),
-            Self::Io { path, .. } => {
-                format!("check that `{}` can be written and has free space, or choose another `--home`", path.display())
-            }
+            Self::Io { path, source, .. } => home_failure::way_out(path, source),
         })
     }
 }

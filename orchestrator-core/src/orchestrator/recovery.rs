@@ -49,15 +49,14 @@ impl Orchestrator {
             self.warn(Some(&record.name), format!("`{}` has no usable configuration any more; it is left alone", record.name));
             return Ok(());
         };
-        let remembered = record.server.or_else(|| found.map(|found| self.as_server(&spec, found)));
-        let beginning = match remembered {
-            None if !record.wanted => return Ok(()),
-            None => Beginning::Lost { restarts: record.restarts },
-            Some(server) => match self.adopt(&record.name, server).await? {
-                Some(adopted) => Beginning::Adopted { adopted, wanted: record.wanted, restarts: record.restarts },
-                None if record.wanted => Beginning::Lost { restarts: record.restarts },
-                None => return self.forget_server(record.name, spec, record.restarts).await,
-            },
+        // The note may be older than what runs: it could not be written, or the database was put back from a copy.
+        let candidates: Vec<_> = record.server.into_iter().chain(found.map(|found| self.as_server(&spec, found))).collect();
+        let was_there = !candidates.is_empty();
+        let beginning = match self.adopt_one(&record.name, candidates).await? {
+            Some(adopted) => Beginning::Adopted { adopted, wanted: record.wanted, restarts: record.restarts },
+            None if record.wanted => Beginning::Lost { restarts: record.restarts },
+            None if was_there => return self.forget_server(record.name, spec, record.restarts).await,
+            None => return Ok(()),
         };
         self.begin(spec, beginning);
         Ok(())
@@ -70,7 +69,7 @@ impl Orchestrator {
             return Ok(());
         };
         let server = self.as_server(&spec, found);
-        if let Some(adopted) = self.adopt(name, server).await? {
+        if let Some(adopted) = self.adopt_one(name, vec![server]).await? {
             self.begin(spec, Beginning::Adopted { adopted, wanted: true, restarts: 0 });
         }
         Ok(())
@@ -82,17 +81,21 @@ impl Orchestrator {
         RunningServer { identity: found.identity, address: found.address, started_at: Timestamp::now(), health_path }
     }
 
-    async fn adopt(&self, name: &InstanceName, server: RunningServer) -> Result<Option<Adopted>, Problem> {
+    /// Takes over the first of the servers that is still the one it was. When none is, what they left is ended.
+    async fn adopt_one(&self, name: &InstanceName, candidates: Vec<RunningServer>) -> Result<Option<Adopted>, Problem> {
         let launcher = &self.inner.services.launcher;
-        let workload = launcher.adopt(name, &server.identity).await?;
-        if workload.is_none() {
-            launcher.end_leftovers(name).await?;
+        if candidates.is_empty() {
+            return Ok(None);
         }
-        Ok(workload.map(|workload| {
-            let message = format!("`{name}` still runs as {} on {} and was taken over", server.identity, server.address);
-            self.inner.services.events.record(EventDraft::new(EventKind::InstanceAdopted, message).about(name));
-            Adopted { workload, server }
-        }))
+        for server in candidates {
+            if let Some(workload) = launcher.adopt(name, &server.identity).await? {
+                let message = format!("`{name}` still runs as {} on {} and was taken over", server.identity, server.address);
+                self.inner.services.events.record(EventDraft::new(EventKind::InstanceAdopted, message).about(name));
+                return Ok(Some(Adopted { workload, server }));
+            }
+        }
+        launcher.end_leftovers(name).await?;
+        Ok(None)
     }
 
     async fn forget_server(&self, name: InstanceName, spec: Arc<InstanceSpec>, restarts: u32) -> Result<(), Problem> {

@@ -14,6 +14,7 @@ use super::build::Bench;
 use super::failure::{InstallFailure, classify};
 use super::layout::{EnvPaths, remove_all, sync_file_system, sync_folder};
 use super::lock::{self, Waited};
+use super::prerequisites::FoundProgram;
 use super::program::{Program, ProgramEnd};
 use super::python::{Python, on_search_path};
 use super::{clock, recipe::PythonVersion};
@@ -35,19 +36,33 @@ pub(super) async fn find_uv(
     python: &Python,
 ) -> Result<PathBuf, EnvError> {
     bench.phase("looking for uv");
-    if let Some(configured) = &settings.uv {
-        let refused = |reason| missing(format!("`{}` {reason}", configured.display()));
-        return version_of(bench, configured).await?.map(|()| configured.clone()).map_err(refused);
+    match look_for_uv(bench, settings, paths).await? {
+        Some(found) => Ok(found.path),
+        None => bring_in(bench, paths, python).await,
+    }
+}
+
+/// Finds a `uv` that is there: the configured one, or else the first good one on the search path or in our own folder.
+pub(super) async fn look_for_uv(
+    bench: &Bench<'_>,
+    settings: &ProviderSettings,
+    paths: &EnvPaths,
+) -> Result<Option<FoundProgram>, EnvError> {
+    if let Some(path) = settings.uv.clone() {
+        return match version_of(bench, &path).await? {
+            Ok(version) => Ok(Some(FoundProgram { path, version })),
+            Err(reason) => Err(missing(format!("`{}` {reason}", path.display()))),
+        };
     }
     let mut candidates = on_search_path(&settings.search_path, "uv");
     candidates.push(paths.own_uv());
-    for candidate in candidates.into_iter().filter(|path| path.is_file()) {
-        match version_of(bench, &candidate).await? {
-            Ok(()) => return Ok(candidate),
-            Err(reason) => bench.note(&format!("`{}` {reason}", candidate.display())),
+    for path in candidates.into_iter().filter(|path| path.is_file()) {
+        match version_of(bench, &path).await? {
+            Ok(version) => return Ok(Some(FoundProgram { path, version })),
+            Err(reason) => bench.note(&format!("`{}` {reason}", path.display())),
         }
     }
-    bring_in(bench, paths, python).await
+    Ok(None)
 }
 
 fn missing(reason: String) -> EnvError {
@@ -55,17 +70,17 @@ fn missing(reason: String) -> EnvError {
 }
 
 /// Asks a `uv` for its version. The inner error is for people; it follows the program's name.
-async fn version_of(bench: &Bench<'_>, path: &Path) -> Result<Result<(), String>, EnvError> {
+async fn version_of(bench: &Bench<'_>, path: &Path) -> Result<Result<String, String>, EnvError> {
     match bench.run_raw(Program::quick(path, ["--version"])).await? {
         Err(error) => Ok(Err(format!("cannot be run: {error}"))),
         Ok(ProgramEnd::Cancelled) => Err(bench.cancelled()),
         Ok(ProgramEnd::TimedOut(_)) => Ok(Err("does not answer".to_owned())),
         Ok(ProgramEnd::Exited(output)) => {
             let first = output.stdout.first().map_or("", String::as_str);
-            let version = first.strip_prefix("uv ").and_then(PythonVersion::parse);
-            Ok(match version {
-                Some(version) if output.succeeded() && version >= MINIMUM => Ok(()),
-                Some(version) if output.succeeded() => Err(format!("is version {version}, and {MINIMUM} is needed")),
+            let text = first.strip_prefix("uv ").map(|rest| rest.split(' ').next().unwrap_or(rest));
+            Ok(match text.and_then(|text| Some((text, PythonVersion::parse(text)?))) {
+                Some((text, version)) if output.succeeded() && version >= MINIMUM => Ok(text.to_owned()),
+                Some((_, version)) if output.succeeded() => Err(format!("is version {version}, and {MINIMUM} is needed")),
                 _ => Err(format!("does not work: {}", output.last_words())),
             })
         }
@@ -114,7 +129,7 @@ async fn install(bench: &Bench<'_>, python: &Python, folder: &Path) -> Result<Pa
     let output = bench.run("bringing in uv", program, &mut |_| {}).await?;
     if !output.succeeded() {
         return Err(match classify(&output.last_lines()) {
-            InstallFailure::DiskFull => bench.disk_full(folder),
+            InstallFailure::DiskFull => bench.disk_full(bench.envs_dir),
             InstallFailure::Network { detail } => bench.network(detail),
             InstallFailure::Other { detail } => missing(format!("it was not found, and `pip` could not bring it in: {detail}")),
         });
@@ -146,7 +161,7 @@ async fn find_pip(bench: &Bench<'_>, python: &Python, folder: &Path) -> Result<P
         return Ok(inner);
     }
     if let InstallFailure::DiskFull = classify(&made.last_lines()) {
-        return Err(bench.disk_full(folder));
+        return Err(bench.disk_full(bench.envs_dir));
     }
     let python = python.path.display();
     Err(missing(format!("it was not found, and it cannot be brought in: `{python}` has neither `pip` nor `ensurepip`")))

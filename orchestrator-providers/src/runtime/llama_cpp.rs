@@ -18,6 +18,7 @@ use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeCapabilities, Runti
 use orchestrator_core::{EnvKey, Runtime};
 
 use crate::wiring::ProviderSettings;
+pub(crate) use engine::find_on_search_path as find_llama_server;
 
 /// llama.cpp's server.
 #[derive(Debug, Clone)]

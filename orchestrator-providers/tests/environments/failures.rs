@@ -415,3 +415,23 @@ async fn a_home_that_cannot_be_written_is_named() {
     assert!(matches!(error, EnvError::Io { .. }), "{error:?}");
     assert!(error.to_string().contains("envs"), "{error}");
 }
+
+#[tokio::test]
+async fn the_programs_of_the_machine_are_found_as_a_build_finds_them() {
+    let home = Home::new();
+    let settings = orchestrator_providers::ProviderSettings { search_path: vec![home.path().join("bin")], python: None, uv: None };
+    let found = orchestrator_providers::find_programs(&home.paths(), &settings).await;
+    assert_eq!((found.llama_server, found.uv), (None, Ok(None)));
+    assert_eq!(found.python.unwrap_err().code, ErrorCode::EnvToolMissing);
+    home.python("3.9.1");
+    let found = orchestrator_providers::find_programs(&home.paths(), &settings).await;
+    assert!(found.python.unwrap_err().to_string().contains("is Python 3.9.1"));
+    home.python("3.11.2");
+    home.uv(INSTALL_WELL);
+    let llama_server = home.program("llama-server", "");
+    let found = orchestrator_providers::find_programs(&home.paths(), &settings).await;
+    assert_eq!((found.python.unwrap().version, found.uv.unwrap().unwrap().version), ("3.11.2".to_owned(), "0.13.8".to_owned()));
+    assert_eq!(found.llama_server, Some(llama_server));
+    let named = orchestrator_providers::ProviderSettings { uv: Some("/gone/uv".into()), ..settings };
+    assert!(orchestrator_providers::find_programs(&home.paths(), &named).await.uv.unwrap_err().to_string().contains("/gone/uv"));
+}

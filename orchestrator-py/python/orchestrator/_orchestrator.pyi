@@ -1,7 +1,7 @@
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, final
+from typing import Any, Literal, final
 
 from typing_extensions import Self
 
@@ -9,6 +9,7 @@ from orchestrator.types import (
     EnvironmentStatus,
     Envelope,
     Event,
+    Finding,
     InstalledModel,
     InstanceDescription,
     InstanceSummary,
@@ -17,16 +18,19 @@ from orchestrator.types import (
     Message,
     Operation,
     Problem,
+    Verdict,
 )
 
 __all__ = [
     "ChatStream",
     "LogFollower",
     "Orchestrator",
+    "ToolSet",
     "__version__",
     "connect",
     "envelope_schema",
     "parse_envelope",
+    "validate",
     "write_demo_model",
 ]
 
@@ -96,7 +100,30 @@ class LogFollower:
         /,
     ) -> None: ...
 
+@final
+class ToolSet:
+    @staticmethod
+    def from_openai(tools: Sequence[Any]) -> ToolSet: ...
+    @staticmethod
+    def from_anthropic(tools: Sequence[Any]) -> ToolSet: ...
+    @staticmethod
+    def from_mcp(tools: Sequence[Any] | dict[str, Any]) -> ToolSet: ...
+    @staticmethod
+    def from_json(tools: Sequence[Any] | dict[str, Any]) -> ToolSet: ...
+    def with_options(
+        self, *, choice: str | None = None, max_calls: int | None = None, read_only: Sequence[str] = []
+    ) -> ToolSet: ...
+    @property
+    def names(self) -> list[str]: ...
+    def parse(self, text: str | bytes, finish: Literal["stop", "length"] = "stop") -> Verdict: ...
+    def parse_call(self, name: str, arguments: str | bytes, finish: Literal["stop", "length"] = "stop") -> Verdict: ...
+    def may_run(self, verdict: Verdict) -> bool: ...
+    def schema(self, kind: Literal["full", "portable"] = "full") -> dict[str, Any]: ...
+    def prompt(self, family: str = "generic") -> str: ...
+    def __len__(self) -> int: ...
+
 def connect(url: str, *, api_key: str | None = None) -> Orchestrator: ...
 def write_demo_model(path: str | os.PathLike[str]) -> int: ...
 def parse_envelope(text: str | bytes) -> Envelope: ...
 def envelope_schema() -> dict[str, Any]: ...
+def validate(schema: dict[str, Any] | bool, value: Any, limit: int = 5) -> list[Finding]: ...

@@ -190,3 +190,30 @@ class FinalAnswer(TypedDict):
 
 
 Envelope = ToolCalls | FinalAnswer
+
+Fidelity = Literal["exact"] | Literal["extracted", "repaired", "coerced", "ambiguous"]
+
+
+class Edit(TypedDict):
+    """A change made to a text, and where: offsets in bytes of its UTF-8."""
+
+    kind: str
+    start: int
+    end: int
+
+
+class Finding(TypedDict):
+    """What is wrong, and where; the offending value is not repeated."""
+
+    pointer: str
+    keyword: str
+    expected: str
+
+
+class Verdict(TypedDict):
+    """What became of one text. The envelope is there only if it was read with certainty and matches the tools."""
+
+    fidelity: Fidelity
+    envelope: Envelope | None
+    edits: list[Edit]
+    errors: list[Finding]

@@ -34,6 +34,15 @@ pub enum ClientError {
         /// What is wrong with it.
         detail: String,
     },
+    /// It was there and went away before it had answered.
+    #[error("the daemon at `{target}` ended before it had answered")]
+    WentAway {
+        /// Who was asked.
+        target: String,
+        /// How that was seen.
+        #[source]
+        source: hyper::Error,
+    },
     /// No answer came in time.
     #[error("the daemon at `{target}` did not answer `{path}` within {after:?}")]
     TimedOut {
@@ -66,7 +75,9 @@ pub enum ClientError {
 impl Coded for ClientError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Unreachable { .. } | Self::Protocol { .. } | Self::TimedOut { .. } => ErrorCode::DaemonUnreachable,
+            Self::Unreachable { .. } | Self::Protocol { .. } | Self::WentAway { .. } | Self::TimedOut { .. } => {
+                ErrorCode::DaemonUnreachable
+            }
             Self::Problem(problem) => problem.code,
             Self::Address { .. } => ErrorCode::Usage,
             Self::Request { .. } => ErrorCode::RequestInvalid,
@@ -75,9 +86,15 @@ impl Coded for ClientError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Unreachable { target, .. } if target.starts_with("http") => {
+                Some("check the address; `orch daemon status` on that machine tells where its daemon listens".to_owned())
+            }
             Self::Unreachable { .. } => Some("start it with `orch daemon start`".to_owned()),
             Self::Problem(problem) => problem.hint.clone(),
             Self::Protocol { .. } => Some("check that it is an Orchestrator daemon, of the same version as this program".to_owned()),
+            Self::WentAway { .. } => {
+                Some("see with `orch ps` what became of it and ask again; a new daemon finds everything that runs".to_owned())
+            }
             Self::TimedOut { .. } => Some("look at the daemon's log; `orch daemon status` shows where it lies".to_owned()),
             Self::Address { .. } => Some("write it like `http://127.0.0.1:8484`".to_owned()),
             Self::Request { .. } => None,
@@ -142,8 +159,14 @@ pub(super) fn refusal(target: &str, status: StatusCode, body: &[u8]) -> ClientEr
 /// Reads an error in OpenAI's shape: one of the gateway's own, or one that an engine wrote.
 pub(super) fn openai_problem(status: StatusCode, body: &[u8]) -> Option<Problem> {
     let detail = serde_json::from_slice::<OpenAiError>(body).ok()?.error;
-    let code = serde_json::from_value(detail.code).unwrap_or(ErrorCode::UpstreamFailed);
-    let mut problem = Problem::new(code, detail.message);
+    // A code that is not ours was written by the engine, often the number of its status.
+    let number = detail.code.as_u64().map(|number| format!(" {number}")).unwrap_or_default();
+    let mut problem = match serde_json::from_value(detail.code) {
+        Ok(code) => Problem::new(code, detail.message),
+        Err(_) => Problem::new(ErrorCode::UpstreamFailed, format!("the model's server answered with an error{number}"))
+            .with_cause(detail.message)
+            .with_hint("`orch logs NAME` shows what it said, with the name of the instance"),
+    };
     problem.status = status.as_u16();
     Some(problem)
 }

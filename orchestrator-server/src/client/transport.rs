@@ -73,10 +73,13 @@ impl Target {
         };
         self.address(&mut request)?;
         let mut connection = Attached::open(link).await.map_err(|source| self.unreachable(source))?;
-        let response = connection.send(request).await.map_err(|source| ClientError::Protocol {
-            target: self.to_string(),
-            status: None,
-            detail: super::error::chain(&source),
+        let response = connection.send(request).await.map_err(|source| {
+            if source.is_parse() {
+                let detail = super::error::chain(&source);
+                ClientError::Protocol { target: self.to_string(), status: None, detail }
+            } else {
+                ClientError::WentAway { target: self.to_string(), source }
+            }
         })?;
         let (head, body) = response.into_parts();
         Ok(Response::from_parts(head, AttachedBody::new(connection, body)))

@@ -40,6 +40,8 @@ pub(super) fn tcp(config: &GatewayConfig) -> Result<TcpListener, DaemonError> {
         Ok(listener) => Ok(listener),
         Err(source) if source.kind() == ErrorKind::AddrInUse && config.port.is_none() => {
             let any = SocketAddr::new(config.host, 0);
+            let holder = ports::holder_of(address).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+            tracing::warn!("{address} is taken by {holder}; a free port is used");
             listen(any).map_err(|source| DaemonError::Listen { address: any, source })
         }
         Err(source) if source.kind() == ErrorKind::AddrInUse => {

@@ -12,14 +12,16 @@ use crate::api::{DaemonStatus, InstanceCounts};
 #[derive(Clone)]
 pub(crate) struct StatusSource {
     home: Arc<str>,
+    log: Arc<str>,
     endpoint: Arc<str>,
     started_at: Timestamp,
 }
 
 impl StatusSource {
     pub(super) fn new(paths: &Paths, endpoint: String) -> Self {
-        let home = paths.state_dir().to_string_lossy().into_owned();
-        Self { home: home.into(), endpoint: endpoint.into(), started_at: Timestamp::now() }
+        let home = paths.home().unwrap_or(paths.state_dir()).to_string_lossy().into_owned();
+        let log = paths.daemon_log().to_string_lossy().into_owned();
+        Self { home: home.into(), log: log.into(), endpoint: endpoint.into(), started_at: Timestamp::now() }
     }
 
     pub(crate) fn status(&self, instances: InstanceCounts) -> DaemonStatus {
@@ -27,6 +29,7 @@ impl StatusSource {
             version: VERSION.to_owned(),
             pid: std::process::id(),
             home: self.home.to_string(),
+            log: self.log.to_string(),
             endpoint: self.endpoint.to_string(),
             started_at: self.started_at,
             uptime_seconds: self.started_at.elapsed_seconds(),

@@ -20,13 +20,14 @@ pub(crate) fn show(output: Output, status: &DaemonStatus) -> Result<(), CommandE
     }
     let counts = status.instances;
     output.text(&format!(
-        "{}\n  endpoint   {}\n  pid        {}\n  version    {}\n  uptime     {}\n  home       {}\n  instances  {} ready, {} running, {} configured\n",
+        "{}\n  endpoint   {}\n  pid        {}\n  version    {}\n  uptime     {}\n  home       {}\n  log        {}\n  instances  {} ready, {} running, {} configured\n",
         "The daemon is running.".green(),
         status.endpoint.bold(),
         status.pid,
         status.version,
         format::uptime(status.uptime_seconds),
         format::printable(&status.home),
+        format::printable(&status.log),
         counts.ready,
         counts.running,
         counts.configured,

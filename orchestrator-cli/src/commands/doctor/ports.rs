@@ -4,29 +4,29 @@ use std::net::SocketAddr;
 
 use orchestrator_core::config::daemon::GatewayConfig;
 use orchestrator_core::config::{InstanceCatalog, load_daemon_config};
+use orchestrator_core::process::LocalLauncher;
 use orchestrator_core::process::ports::{holder_of, is_free};
-use orchestrator_core::{ErrorCode, Paths};
+use orchestrator_core::{ErrorCode, Launcher as _, Paths};
 use orchestrator_server::api::DaemonStatus;
 
 use super::Check;
 
-pub(super) fn checks(paths: &Paths, daemon: Option<&DaemonStatus>) -> Vec<Check> {
-    // With a daemon the ports are its business: its own, and those of the instances it runs.
-    if daemon.is_some() {
-        return vec![Check::ok("ports", "held by the daemon and its instances")];
-    }
+pub(super) async fn checks(paths: &Paths, daemon: Option<&DaemonStatus>) -> Vec<Check> {
     let config = load_daemon_config(&paths.config_file()).unwrap_or_default();
-    let mut checks = vec![gateway(&config.gateway)];
+    let gateway = match daemon {
+        Some(status) => Check::ok("ports", format!("{} is the daemon's", status.endpoint)),
+        None => gateway(&config.gateway),
+    };
+    let mut checks = vec![gateway];
+    // What cannot be looked for is not known to be ours.
+    let ours = LocalLauncher::of_home(paths).discover().await.unwrap_or_default();
     for spec in InstanceCatalog::scan(&paths.instances_dir()).specs() {
         let Some(port) = spec.server.port else { continue };
         let address = SocketAddr::new(spec.server.host, port.get());
-        if !is_usable(address) {
+        let is_its_own = ours.iter().any(|workload| workload.instance == spec.name && workload.address == address);
+        if !is_its_own && !is_usable(address) {
             let detail = format!("{port} of the instance {} is taken{}", spec.name, by_whom(address));
-            checks.push(Check::warn(
-                "ports",
-                detail,
-                "a server of ours is found again by the daemon; for anything else, change `server.port`",
-            ));
+            checks.push(Check::warn("ports", detail, "end that process, or change `server.port`"));
         }
     }
     checks

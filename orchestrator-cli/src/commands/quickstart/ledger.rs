@@ -6,6 +6,7 @@ use orchestrator_core::InstanceName;
 use orchestrator_core::operation::OperationId;
 use orchestrator_server::Client;
 
+use super::turn::Turn;
 use crate::commands::daemon::stop;
 use crate::context::Context;
 
@@ -13,6 +14,7 @@ use crate::context::Context;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     entries: RefCell<Entries>,
+    turn: RefCell<Option<Turn>>,
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +25,11 @@ struct Entries {
 }
 
 impl Ledger {
+    /// Keeps the turn until everything is undone.
+    pub(super) fn holds(&self, turn: Turn) {
+        self.turn.replace(Some(turn));
+    }
+
     pub(super) fn started_daemon(&self, client: &Client) {
         self.entries.borrow_mut().daemon = Some(client.clone());
     }
@@ -63,7 +70,9 @@ impl Ledger {
         {
             left.push("the instance");
         }
+        // Others may have come to use the daemon meanwhile.
         if let Some(client) = daemon
+            && client.status().await.is_ok_and(|status| status.instances.running == 0)
             && stop::stop_and_wait(&client, false).await.is_err()
         {
             left.push("the daemon");

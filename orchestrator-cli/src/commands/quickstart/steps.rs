@@ -17,7 +17,7 @@ use crate::chat::{self, Conversation, Piece};
 use crate::commands::{env, up};
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::instance_for_model;
+use crate::instance_for_model::{self, Wishes};
 use crate::model_argument;
 use crate::output::format;
 use crate::progress::Steps;
@@ -103,7 +103,10 @@ pub(super) fn instance(paths: &Paths, steps: &Steps, model: &ModelReference) -> 
     let mut names = vec![InstanceName::try_new(INSTANCE).map_err(Problem::from)?];
     let of_model = model_argument::instance_name(model).and_then(|name| InstanceName::try_new(format!("{INSTANCE}-{name}")).ok());
     names.extend(of_model);
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model, ToolsMode::Strict)?;
+    // The engine it reports is the one it brought in, whatever else is on the search path.
+    let key = EnvKey::try_new(ENVIRONMENT).map_err(Problem::from)?;
+    let wishes = Wishes { env_key: Some(&key), tools: ToolsMode::Strict };
+    let chosen = instance_for_model::choose(&paths.instances_dir(), &names, model, wishes)?;
     let how = if chosen.is_new { "is configured" } else { "is there" };
     step.succeed(&format!("instance {} {how}", chosen.name));
     Ok(chosen.name)

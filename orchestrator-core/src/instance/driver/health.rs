@@ -24,6 +24,7 @@ impl Driver {
                     ProbeOutcome::Bad { reason } => reason,
                     ProbeOutcome::Healthy | ProbeOutcome::Refused => String::new(),
                 };
+                loading.is_doubted = false;
                 loading.probe_again();
                 if loading.detail != detail {
                     loading.detail = detail;
@@ -53,7 +54,12 @@ impl Driver {
     async fn handle_ready(&mut self) {
         let Phase::Loading(loading) = &mut self.phase else { return };
         if loading.workload.owns_listener(loading.server.address).await == Some(false) {
-            self.begin_stop(Trouble::PortTaken).await;
+            if std::mem::replace(&mut loading.is_doubted, true) {
+                self.begin_stop(Trouble::PortTaken).await;
+            } else {
+                // One that ends just after its answer does not listen any more either; its end is known in a moment.
+                loading.probe_again();
+            }
             return;
         }
         self.activity.touch();

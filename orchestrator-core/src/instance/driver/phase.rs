@@ -58,6 +58,8 @@ pub(super) struct Loading {
     pub(super) deadline: Instant,
     /// Where its part of the error log begins.
     pub(super) stderr_offset: u64,
+    /// Whether the last answer came from a port on which it was not seen to listen.
+    pub(super) is_doubted: bool,
     timeout: Duration,
     wait: Duration,
     probe: BoxFuture<ProbeOutcome>,
@@ -76,6 +78,7 @@ impl Loading {
             detail: String::new(),
             deadline: Instant::now() + spec.healthcheck.start_period.get(),
             stderr_offset,
+            is_doubted: false,
             timeout,
             wait: FIRST_LOADING_POLL,
             probe,

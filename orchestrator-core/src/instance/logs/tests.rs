@@ -182,3 +182,16 @@ async fn much_output_comes_whole_and_in_order() {
         assert_eq!(next(&mut stream).await, expected);
     }
 }
+
+#[tokio::test]
+async fn what_a_rotation_moved_away_unread_is_shown_first() {
+    let logs = Logs::new();
+    logs.append("stdout.log", "one\n");
+    let mut stream = pin!(follow(&logs.files(), LogStream::Stdout, 10));
+    assert_eq!(next(&mut stream).await, "one");
+    logs.append("stdout.log", "two\n");
+    assert!(crate::process::output::rotate_if_large(&logs.path("stdout.log"), 5, 1).unwrap());
+    logs.append("stdout.log", "three, which is longer than all that was there\n");
+    assert_eq!(next(&mut stream).await, "two");
+    assert_eq!(next(&mut stream).await, "three, which is longer than all that was there");
+}

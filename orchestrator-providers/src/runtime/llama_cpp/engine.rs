@@ -1,6 +1,6 @@
 //! Finds the engine of an instance.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use orchestrator_core::EnvKey;
 use orchestrator_core::env::{EnvError, EnvRegistry};
@@ -33,7 +33,7 @@ pub(super) async fn find(settings: &ProviderSettings, spec: &InstanceSpec, envir
         return Ok(Engine::Binary { path: binary.clone() });
     }
     if spec.env_key.is_none()
-        && let Some(path) = on_search_path(&settings.search_path, PROGRAM).into_iter().next()
+        && let Some(path) = find_on_search_path(settings)
     {
         return Ok(Engine::Binary { path });
     }
@@ -57,6 +57,11 @@ pub(super) async fn find(settings: &ProviderSettings, spec: &InstanceSpec, envir
         }),
         Err(source) => Err(RuntimeError::Environment { runtime: NAME, source }),
     }
+}
+
+/// Finds the engine's program on the search path.
+pub(crate) fn find_on_search_path(settings: &ProviderSettings) -> Option<PathBuf> {
+    on_search_path(&settings.search_path, PROGRAM).into_iter().next()
 }
 
 /// Checks the program that a person named.

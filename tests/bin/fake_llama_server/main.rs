@@ -10,27 +10,27 @@
     reason = "a double for tests: it fails by panicking, it prints as engines do"
 )]
 
+mod bad_answer;
+mod family;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio, exit};
+use std::path::Path;
+use std::process::exit;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use orchestrator_tests::behaviour::{Behaviour, FakeStats, Grandchild, VARIABLE};
+use orchestrator_tests::behaviour::{Behaviour, FakeStats, VARIABLE};
 use serde_json::{Value, json};
 
-/// Tells a copy of this program to be the one that leaves a process behind (`middle`), or that process.
-const ROLE: &str = "--fake-role";
 /// Nothing of a test lives longer, whatever goes wrong.
 const LIFETIME: Duration = Duration::from_secs(300);
 const WORDS: [&str; 8] = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match value_of(&arguments, ROLE) {
-        Some("middle") => return middle(&arguments),
-        Some(_) => return stay(&arguments),
-        None => {}
+    if let Some(role) = value_of(&arguments, family::ROLE) {
+        return family::play(role, &arguments);
     }
     if arguments.iter().any(|argument| argument == "--version") {
         eprintln!("version: 7000 (fake)\nbuilt with nothing for nothing");
@@ -69,18 +69,19 @@ struct Engine {
 fn serve(arguments: Vec<String>, behaviour: Behaviour) {
     eprintln!("build: 7000 (fake) with nothing");
     if let Some(path) = &behaviour.starts_file {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{}", std::process::id()).unwrap();
+        note(path, &format!("{} {}", std::process::id(), now()));
     }
     // Without a runtime of its own nothing else would take the signal's place.
     let _signals = behaviour.ignore_sigterm.then(ignore_sigterm);
     if let Some(end) = &behaviour.exit_at_start {
+        std::thread::sleep(Duration::from_millis(behaviour.exit_after_ms));
         eprint!("{}", end.stderr);
         exit(i32::from(end.status));
     }
     if let Some(kind) = behaviour.grandchild {
-        leave_behind(kind, &arguments);
+        family::leave_behind(kind, &arguments);
     }
+    let _children = family::have_children(behaviour.stubborn_children, &arguments);
     let model = value_of(&arguments, "--model").unwrap_or_else(|| fail("error: --model is required", 1)).to_owned();
     if let Err(error) = std::fs::metadata(&model) {
         fail(&format!("gguf_init_from_file: failed to open GGUF file '{model}' ({error})"), 1);
@@ -146,31 +147,15 @@ fn ignore_sigterm() -> impl Sized {
     (runtime, signal)
 }
 
-/// Starts a copy of this program that starts another one in a session of its own, and ends.
-fn leave_behind(kind: Grandchild, arguments: &[String]) {
-    let kind = serde_json::to_string(&kind).unwrap();
-    // The model's path tells whose it is, even with an empty environment.
-    let model = value_of(arguments, "--model").unwrap_or_default();
-    let program = std::env::current_exe().unwrap();
-    Command::new(program).args([ROLE, "middle", "--kind", &kind, "--model", model]).status().unwrap();
+/// Appends a line to a file, in one piece.
+fn note(path: &Path, line: &str) {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-#[expect(clippy::zombie_processes, reason = "this process ends at once, so that init becomes the parent")]
-fn middle(arguments: &[String]) {
-    rustix::process::setsid().unwrap();
-    let kind: Grandchild = serde_json::from_str(value_of(arguments, "--kind").unwrap()).unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([ROLE, "left-behind"]).args(&arguments[2..]).stdin(Stdio::null());
-    if kind == Grandchild::SleepsWithoutEnvironment {
-        command.env_clear();
-    }
-    command.spawn().unwrap();
-}
-
-fn stay(arguments: &[String]) {
-    let kind: Grandchild = serde_json::from_str(value_of(arguments, "--kind").unwrap()).unwrap();
-    let _listener = (kind == Grandchild::Listens).then(|| TcpListener::bind("127.0.0.1:0").unwrap());
-    std::thread::sleep(LIFETIME);
+/// The microseconds since 1970.
+fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros()
 }
 
 struct Request {
@@ -268,7 +253,18 @@ impl Engine {
             stats.bodies.push(request.body.clone());
             stats.requests
         };
-        let answered = self.run_model_counted(stream, path, request, number);
+        let parsed: Value = serde_json::from_str(&request.body).unwrap_or_default();
+        let tag = parsed["messages"][0]["content"].as_str().unwrap_or_default();
+        if let Some(file) = &self.behaviour.requests_file {
+            note(file, tag);
+        }
+        let answered = match self.behaviour.bad_answer {
+            Some(bad) => bad_answer::send(bad, stream),
+            None => self.run_model_counted(stream, path, request, number),
+        };
+        if let (Err(_), Some(file)) = (&answered, &self.behaviour.aborts_file) {
+            note(file, &format!("{tag} {}", now()));
+        }
         {
             let mut stats = self.stats.lock().unwrap();
             match answered {

@@ -1,0 +1,68 @@
+//! A short slice of every row of the fault table; `cargo xtask faults` runs the whole of it.
+
+use orchestrator_tests::faults::{row, run};
+
+/// Times are measured on a machine that does other things too: only a multiple of the goal is a failure here.
+const PATIENCE: u32 = 10;
+
+#[track_caller]
+fn holds(number: u8, count: u32) {
+    let report = run(row(number).unwrap(), count, 1);
+    assert_eq!(report.tried, count);
+    let violations: Vec<_> = report.violations.iter().map(|violation| (violation.seed, &violation.what, &violation.log)).collect();
+    assert!(violations.is_empty(), "see `cargo xtask faults {number} --count 1 --seed SEED`: {violations:#?}");
+    for (what, measure) in &report.measures {
+        let median = measure.quantile(0.5);
+        assert!(measure.goal.is_none_or(|goal| median <= goal * PATIENCE), "{what}: {median:?}");
+    }
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing_it_acknowledged() {
+    holds(1, 5);
+}
+
+#[test]
+fn a_killed_engine_is_seen_and_replaced_and_no_stream_is_sent_twice() {
+    holds(2, 8);
+}
+
+#[test]
+fn a_stopped_engine_is_replaced_while_others_answer() {
+    holds(3, 3);
+}
+
+#[test]
+fn no_child_survives_the_stop() {
+    holds(4, 5);
+}
+
+#[test]
+fn a_crash_loop_slows_down_and_tells_its_cause() {
+    holds(5, 3);
+}
+
+#[test]
+fn strangers_are_neither_signalled_nor_adopted() {
+    holds(6, 6);
+}
+
+#[test]
+fn a_squatter_gets_no_request() {
+    holds(7, 3);
+}
+
+#[test]
+fn a_damaged_database_costs_no_server() {
+    holds(10, 8);
+}
+
+#[test]
+fn bad_answers_become_the_right_errors() {
+    holds(15, 10);
+}
+
+#[test]
+fn engines_see_that_clients_went_away() {
+    holds(16, 8);
+}
