@@ -1,5 +1,5 @@
-//! Runnable examples: `src/bin/embed.rs` is a program with the library inside, `python/` holds the same for Python,
-//! `instances/` holds configurations to start from.
+//! Runnable examples: `src/bin/embed.rs` is a program with the library inside, `src/bin/toolcall.rs` judges tool
+//! calls with nothing but `orchestrator-toolcall`, `python/` holds the same for Python, `instances/` holds configurations to start from.
 //!
 //! Owns no code of its own: what a program needs, the library has.
 

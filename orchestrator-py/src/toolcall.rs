@@ -20,8 +20,6 @@ use text::Text;
 
 /// The first of the exit codes of tool calls.
 const EXIT_CODE: u8 = ErrorCode::AnswerInvalid.exit_code();
-/// How many findings are told when nothing else is said.
-const FINDINGS: usize = 5;
 
 /// Tools that a model may call.
 #[pyclass(frozen, name = "ToolSet", module = "orchestrator.toolcall")]
@@ -50,8 +48,14 @@ impl PyToolSet {
     }
 
     /// The same tools with another choice, another bound of calls, or tools marked as read-only.
-    #[pyo3(signature = (*, choice = None, max_calls = None, read_only = Vec::new()))]
-    fn with_options(&self, py: Python<'_>, choice: Option<&str>, max_calls: Option<usize>, read_only: Vec<String>) -> PyResult<Self> {
+    #[pyo3(signature = (*, choice = None, max_calls = None, read_only = None))]
+    fn with_options(
+        &self,
+        py: Python<'_>,
+        choice: Option<&str>,
+        max_calls: Option<usize>,
+        read_only: Option<Vec<String>>,
+    ) -> PyResult<Self> {
         let mut tools = self.0.clone();
         if let Some(choice) = choice {
             let choice = match choice {
@@ -65,7 +69,7 @@ impl PyToolSet {
         if let Some(max_calls) = max_calls {
             tools = tools.with_max_calls(max_calls);
         }
-        for name in read_only {
+        for name in read_only.unwrap_or_default() {
             tools = tools.with_read_only(&name).map_err(|error| raise_tool_error(py, &error))?;
         }
         Ok(Self(tools))
@@ -139,7 +143,7 @@ struct GivenVerdict {
 
 /// Lists what is wrong with a value by a JSON Schema; nothing if it matches.
 #[pyfunction]
-#[pyo3(signature = (schema, value, limit = FINDINGS))]
+#[pyo3(signature = (schema, value, limit = 5))]
 pub(crate) fn validate<'py>(
     py: Python<'py>,
     schema: &Bound<'py, PyAny>,

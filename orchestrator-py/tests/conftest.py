@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -19,6 +20,9 @@ import orchestrator
 from orchestrator import Orchestrator
 
 HERE = Path(__file__).parent
+#: The program `orch`, for the tests that need a daemon, and a home in which the real engine is or will be installed.
+BINARY = os.environ.get("ORCH_TEST_BINARY", "")
+ENGINE_HOME = os.environ.get("ORCH_TEST_ENGINE_HOME", "")
 
 
 def wait_until(condition: Callable[[], Any], deadline: float = 15.0) -> Any:
@@ -113,3 +117,34 @@ def orch(home: Home) -> Iterator[Orchestrator]:
     owner = Orchestrator(home.path)
     yield owner
     owner.close(stop_instances=True)
+
+
+@pytest.fixture
+def daemon(home: Home) -> Iterator[subprocess.Popen[bytes]]:
+    """`orch serve` on the home."""
+    if not BINARY:
+        pytest.skip("needs the program `orch`: `ORCH_TEST_BINARY=target/debug/orch`")
+    process = subprocess.Popen(
+        [BINARY, "--home", home.path, "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_until((home.path / "state" / "daemon.sock").exists)
+    yield process
+    subprocess.run([BINARY, "--home", home.path, "daemon", "stop", "--all"], check=True, capture_output=True, timeout=60)
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture
+def real_engine(home: Home) -> None:
+    """Installs llama.cpp in the home. It is built once, in a home that stays; the tests in Rust use that too."""
+    if not (BINARY and ENGINE_HOME):
+        pytest.skip("needs `ORCH_TEST_BINARY`, and a folder for the engine in `ORCH_TEST_ENGINE_HOME`")
+    shared = Path(ENGINE_HOME)
+    shared.mkdir(parents=True, exist_ok=True)
+    with (shared / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "envs/llama-cpp-cpu/current").exists():
+            (shared / "config.yaml").write_text("gateway:\n  port: 0\n")
+            orch = [BINARY, "--home", str(shared)]
+            subprocess.run([*orch, "env", "create", "llama-cpp-cpu"], check=True, timeout=600)
+            subprocess.run([*orch, "daemon", "stop", "--all"], check=True, timeout=60)
+    (home.path / "envs").symlink_to(shared / "envs")

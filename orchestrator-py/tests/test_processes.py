@@ -7,15 +7,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 
 import pytest
-from conftest import Home, wait_until
+from conftest import BINARY, Home, wait_until
 
 import orchestrator
 from orchestrator import DaemonError, InstanceError, Orchestrator
-
-BINARY = os.environ.get("ORCH_TEST_BINARY", "")
 
 
 def begins(process: subprocess.Popen[str]) -> None:
@@ -117,20 +114,6 @@ else:
     with home.run(script) as process:
         output, errors = process.communicate(timeout=20)
     assert output == "0\n", errors
-
-
-@pytest.fixture
-def daemon(home: Home) -> Iterator[subprocess.Popen[bytes]]:
-    """`orch serve` on the home."""
-    if not BINARY:
-        pytest.skip("needs the program `orch`: `ORCH_TEST_BINARY=target/debug/orch`")
-    process = subprocess.Popen(
-        [BINARY, "--home", home.path, "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_until((home.path / "state" / "daemon.sock").exists)
-    yield process
-    subprocess.run([BINARY, "--home", home.path, "daemon", "stop", "--all"], check=True, capture_output=True, timeout=60)
-    assert process.wait(timeout=30) == 0
 
 
 def test_the_daemon_that_owns_the_home_is_used(home: Home, daemon: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask tidy | gen | test | bench | faults`.
+//! Developer tasks: `cargo xtask tidy | gen | test | bench | faults | fuzz`.
 //!
 //! Tasks call the same programs a developer would call by hand and say which, so that each step can be repeated.
 
@@ -6,6 +6,7 @@
 
 mod bench;
 mod faults;
+mod fuzz;
 mod generate;
 mod python;
 mod shell;
@@ -43,6 +44,8 @@ enum Task {
     },
     /// Runs the fault table against the real daemon and prints what held, with the times and the seed.
     Faults(faults::FaultsArguments),
+    /// Feeds damaged input to everything that reads bytes from outside.
+    Fuzz(fuzz::FuzzArguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Gen { check } => generate::run(if check { generate::Mode::Check } else { generate::Mode::Write }),
         Task::Test(arguments) => test::run(&arguments),
         Task::Bench { what } => bench::run(what),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Faults(arguments) => faults::run(&arguments),
     };
     match result {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::shell::{TaskResult, answers, call, cargo, command, output, root, target_dir};
 
 /// What building and testing the wheel needs, exactly.
-const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0"];
+const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0", "openai==3.54.0"];
 
 /// Ends well in a Python that is new enough.
 const IS_NEW_ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
@@ -27,7 +27,11 @@ pub(crate) fn run() -> TaskResult {
     call(&mut cargo(&["build", "--quiet", "--locked", "--bin", "orch"]))?;
     let orch = target_dir().join("debug").join("orch");
     let pytest = ["-B", "-m", "pytest", "--quiet", "orchestrator-py/tests"];
-    call(command(&python).args(pytest).env("ORCH_TEST_BINARY", orch).env("PYTHONDONTWRITEBYTECODE", "1"))?;
+    // The real engine is built once, for these tests and those in Rust.
+    let engine_home = target_dir().join("tmp").join("engine-home");
+    let mut tests = command(&python);
+    tests.args(pytest).env("ORCH_TEST_BINARY", orch).env("ORCH_TEST_ENGINE_HOME", engine_home);
+    call(tests.env("PYTHONDONTWRITEBYTECODE", "1"))?;
     // Outside the source tree, so that the installed stubs are compared with the installed module.
     call(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))?;
     let settings = root().join("orchestrator-py").join("pyproject.toml");

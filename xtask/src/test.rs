@@ -5,7 +5,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use crate::shell::{TaskResult, answers, call, cargo};
-use crate::{generate, python, tidy};
+use crate::{fuzz, generate, python, tidy};
 
 /// Which part to run; all of them, when none is named.
 #[derive(Args)]
@@ -24,6 +24,8 @@ enum Part {
     Docs,
     /// All Rust tests, fake engines and the real engine end to end.
     Rust,
+    /// Everything that reads bytes from outside, with damaged ones, for a moment.
+    Fuzz,
     /// The Python wheel, built, installed and tested.
     Python,
 }
@@ -35,10 +37,11 @@ struct Step {
     task: fn() -> TaskResult,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { part: Part::Lint, name: "lint", task: lint },
     Step { part: Part::Docs, name: "docs", task: || generate::run(generate::Mode::Check) },
     Step { part: Part::Rust, name: "rust", task: rust },
+    Step { part: Part::Fuzz, name: "fuzz", task: fuzz::briefly },
     Step { part: Part::Python, name: "python", task: python::run },
 ];
 
