@@ -285,9 +285,7 @@ impl<'a> Search<'a> {
         if inner[reading.end..].contains(['{', '[']) {
             return None;
         }
-        // Each quote of what was read was two bytes in the text.
-        let quotes = inner[..reading.end].matches('"').count();
-        let end = start + reading.end + quotes;
+        let end = start + escaped_length(&self.text[start..], reading.end)?;
         Some(Reading { end, edits: vec![Edit { kind: EditKind::EscapedEnvelope, start, end }], ..reading })
     }
 
@@ -305,6 +303,24 @@ fn is_escaped(inside: &str) -> bool {
         rest = after;
     }
     rest.starts_with("\\\"")
+}
+
+/// How many bytes of a text become so many when the backslashes before its quotes are left out; nothing if one of those
+/// quotes has none.
+fn escaped_length(text: &str, unescaped: usize) -> Option<usize> {
+    let mut bytes = text.bytes().peekable();
+    let mut length = 0;
+    for _ in 0..unescaped {
+        length += match (bytes.next()?, bytes.peek()) {
+            (b'"', _) => return None,
+            (b'\\', Some(b'"')) => {
+                bytes.next();
+                2
+            }
+            _ => 1,
+        };
+    }
+    Some(length)
 }
 
 /// The failure of an envelope that is broken beyond doubt.

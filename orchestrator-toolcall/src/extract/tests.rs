@@ -120,3 +120,13 @@ fn hostile_texts_take_little_time() {
         assert!(started.elapsed() < Duration::from_secs(10), "{unit}: {:?}", started.elapsed());
     }
 }
+
+#[test]
+fn an_object_only_some_of_whose_quotes_are_escaped_is_refused() {
+    for text in [r#""{\"v\":1,\"ty":"fint\"}""#, r#"{\"a":1}"#, r#"{\"v\":1,"type\":\"final\",\"content\":\"x\"}"#] {
+        let refusal = extract(text, &Limits::DEFAULT, Finish::Stop);
+        assert!(refusal.is_err(), "{text}");
+    }
+    let all = r#"{\"v\":1,\"type\":\"final\",\"content\":\"x\"} "#;
+    assert_eq!(extract(all, &Limits::DEFAULT, Finish::Stop).map(|found| found.reading.end).ok(), Some(all.len() - 1));
+}
