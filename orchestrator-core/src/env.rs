@@ -43,7 +43,7 @@ pub struct EnvironmentStatus {
     /// The environment, where it is installed and can be used.
     pub installed: Option<Environment>,
     /// Why what is installed cannot be used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub problem: Option<Problem>,
     /// Whether it was built from an older recipe than the one we have now.
     pub outdated: bool,

@@ -94,6 +94,9 @@ fn log(draft: &EventDraft) {
     // The message names its instance, and so does the span it is written in.
     if draft.kind == EventKind::Warning {
         tracing::warn!("{}", draft.message);
+    } else if draft.kind == EventKind::ToolCalls {
+        // One for each request: too many for a log that is read by people.
+        tracing::debug!("{}", draft.message);
     } else {
         tracing::info!("{}", draft.message);
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Orchestrator;
 use crate::error::Problem;
 use crate::event::Event;
+use crate::instance::driver::InstanceHandle;
 use crate::instance::spec::Backend;
 use crate::instance::{Health, InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary};
 use crate::model::InstalledModel;
@@ -48,23 +49,19 @@ impl Orchestrator {
     pub async fn describe(&self, name: &InstanceName) -> Result<InstanceDescription, Problem> {
         let configured = self.read_spec(name);
         let handle = self.inner.fleet.handle(name);
-        let (spec, state) = match (&handle, &configured) {
-            (Some(handle), _) if handle.snapshot.borrow().state.server().is_some() => {
-                let snapshot = handle.snapshot.borrow().clone();
-                (snapshot.spec, snapshot.state)
-            }
-            (Some(handle), configured) => {
-                let snapshot = handle.snapshot.borrow().clone();
-                (configured.as_ref().unwrap_or(&snapshot.spec).clone(), snapshot.state)
-            }
-            (None, Ok(spec)) => (spec.clone(), InstanceState::Stopped { last_exit: None }),
+        // Looked at once, so that all that is shown was true at one moment.
+        let snapshot = handle.as_ref().map(|handle| handle.snapshot.borrow().clone());
+        let spec = match (&snapshot, &configured) {
+            (Some(snapshot), _) if snapshot.state.server().is_some() => snapshot.spec.clone(),
+            (_, Ok(configured)) => configured.clone(),
+            (Some(snapshot), Err(_)) => snapshot.spec.clone(),
             (None, Err(problem)) => return Err(problem.clone()),
         };
         let model = self.inner.services.resolve_model(&spec.model.reference).await;
         self.inner.services.events.flush().await;
         Ok(InstanceDescription {
-            summary: self.summary(name).await,
-            state,
+            summary: self.summary_of(name, handle.as_ref(), snapshot.as_ref()).await,
+            state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state),
             config_changed: configured.as_ref().is_ok_and(|configured| *configured != spec),
             config_problem: configured.err(),
             spec: (*spec).clone(),
@@ -80,13 +77,23 @@ impl Orchestrator {
     /// Returns the row of an instance that is configured or has a task.
     pub(super) async fn summary(&self, name: &InstanceName) -> InstanceSummary {
         let handle = self.inner.fleet.handle(name);
-        let configured = self.inner.fleet.configured(name).and_then(Result::ok);
         let snapshot = handle.as_ref().map(|handle| handle.snapshot.borrow().clone());
-        let memory = match handle.map(|handle| handle.workload.borrow().clone()) {
-            Some(Some(workload)) => workload.memory_bytes().await,
-            Some(None) | None => None,
+        self.summary_of(name, handle.as_ref(), snapshot.as_ref()).await
+    }
+
+    async fn summary_of(
+        &self,
+        name: &InstanceName,
+        handle: Option<&InstanceHandle>,
+        snapshot: Option<&InstanceSnapshot>,
+    ) -> InstanceSummary {
+        let configured = self.inner.fleet.configured(name).and_then(Result::ok);
+        let workload = handle.and_then(|handle| handle.workload.borrow().clone());
+        let memory = match workload.filter(|_| snapshot.is_some_and(|snapshot| snapshot.state.server().is_some())) {
+            Some(workload) => workload.memory_bytes().await,
+            None => None,
         };
-        summarise(name, snapshot.as_ref(), configured.as_deref(), memory)
+        summarise(name, snapshot, configured.as_deref(), memory)
     }
 }
 

@@ -93,4 +93,4 @@ class DaemonError(OrchestratorError):
 
 
 class ToolCallError(OrchestratorError):
-    """A model's answer is not what was asked for (``answer.*``, ``toolcall.*``)."""
+    """A model's answer is not what was asked for (``answer.*``, ``toolcall.*``), or cannot be judged (``tools.*``)."""

@@ -144,6 +144,7 @@ class EnvironmentStatus(TypedDict):
     description: str
     installed: Environment | None
     outdated: bool
+    problem: Problem | None
 
 
 class Operation(TypedDict):

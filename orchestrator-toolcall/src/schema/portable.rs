@@ -306,7 +306,22 @@ fn is_plain_pattern(pattern: &str) -> bool {
     let escapes_are_plain =
         inner.split('\\').skip(1).all(|after| after.starts_with(['.', '-', '/', '(', ')', '[', ']', '{', '}', '+', '*', '?', '|']));
     // Bars outside groups are not covered by the anchors; anchors inside and large counts are not understood.
-    anchored && escapes_are_plain && !inner.contains(['^', '$', '|', '\n']) && !inner.contains("(?") && !inner.contains('{')
+    anchored && escapes_are_plain && !inner.contains(['^', '$', '|', '\n']) && !inner.contains("(?") && counts_are_small(inner)
+}
+
+/// Says whether every `{` of a pattern begins a count (`{n}`, `{n,}`, `{n,m}`), and whether they are small even where
+/// they stand inside each other.
+fn counts_are_small(pattern: &str) -> bool {
+    let largest = |after: &str| -> Option<u64> {
+        let (count, _) = after.split_once('}')?;
+        let (least, most) = count.split_once(',').unwrap_or((count, count));
+        let least = least.parse().ok()?;
+        if most.is_empty() { Some(least) } else { most.parse().ok() }
+    };
+    let counts = pattern.replace("\\{", "");
+    let mut repeats = counts.split('{').skip(1).map(largest);
+    let product = repeats.try_fold(1, |product: u64, count| product.checked_mul(count?.max(1)));
+    product.is_some_and(|product| product <= MAX_BOUND)
 }
 
 #[cfg(test)]

@@ -254,6 +254,17 @@ async fn other_refusals_of_the_engine_are_the_clients_to_see() {
 }
 
 #[tokio::test]
+async fn an_engine_that_refuses_to_be_asked_again_is_no_fault_of_the_clients_request() {
+    let refusal = r#"{"error":{"code":400,"message":"the request exceeds the available context size"}}"#;
+    let (scheduler, _bodies) = scripted(vec![Reply::Text(WRONG, "stop"), Reply::Refusal(400, refusal)], ToolsMode::Strict).await;
+    let (status, headers, body) = Rig::new(&scheduler).await.chat(&request(json!({}))).await;
+    let error = error_of(&body);
+    assert_eq!((status, error["code"].as_str().unwrap()), (502, "answer.invalid"));
+    assert!(error["message"].as_str().unwrap().contains("context size"), "{body}");
+    assert_eq!(headers["x-orchestrator-tools"], "refused; reasks=1; constraint=tools");
+}
+
+#[tokio::test]
 async fn what_is_cut_off_is_no_call() {
     let cut = &CALL[..CALL.len() - 6];
     for stream in [false, true] {

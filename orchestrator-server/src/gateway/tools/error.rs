@@ -63,6 +63,15 @@ impl From<ToolError> for ToolRequestError {
     }
 }
 
+/// The model's answer may not leave, and the engine refuses the next question, often because it is too long for it.
+pub(super) fn not_asked_again(refusal: &[u8]) -> Problem {
+    let told: Option<serde_json::Value> = serde_json::from_slice(refusal).ok();
+    let told = told.as_ref().and_then(|body| body["error"]["message"].as_str()).unwrap_or("it gives no reason");
+    let told: String = told.chars().take(300).collect();
+    let title = "the model's answer is no valid tool call, and the engine refuses to be asked again";
+    Problem::new(ErrorCode::AnswerInvalid, title).with_cause(told).with_hint("shorten the conversation, or raise `model.context_size`")
+}
+
 /// The model gave no answer that may leave.
 pub(super) fn unusable(findings: &[orchestrator_toolcall::Problem], reasks: usize) -> Problem {
     let title = match reasks {

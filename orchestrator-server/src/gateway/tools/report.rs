@@ -95,7 +95,7 @@ impl Report {
             (None, 1) => "1 tool call".to_owned(),
             (None, count) => format!("{count} tool calls"),
         };
-        let message = format!("{what} ({}): {}", self.mode.as_str(), self.header_text());
+        let message = format!("`{}` gave {what} ({}): {}", self.instance, self.mode.as_str(), self.header_text());
         let data = json!({
             "mode": self.mode,
             "fidelity": self.fidelity,

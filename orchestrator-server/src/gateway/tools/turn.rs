@@ -22,7 +22,7 @@ use orchestrator_toolcall::{
 
 use super::super::proxy::{Forward, Proxy};
 use super::super::{Admission, InstanceLease};
-use super::error::unusable;
+use super::error::{not_asked_again, unusable};
 use super::generation::{self, End, Generation, Piece, Usage, Watch};
 use super::report::Report;
 use super::request::ToolRequest;
@@ -164,6 +164,9 @@ impl<A: Admission> Turn<A> {
                     tracing::info!(instance = %self.instance, from = state.constraint.name(), to = weaker.name(), "the engine refuses a constraint");
                     state.report.degraded = true;
                     state.constraint = weaker;
+                }
+                None if state.correction.is_some() => {
+                    return Err(Failure::Problem(Box::new(not_asked_again(&body)), state.report.clone().refused("toolcall.reask_refused")));
                 }
                 None => return Err(Failure::Refused(Box::new(Response::from_parts(head, body)))),
             }

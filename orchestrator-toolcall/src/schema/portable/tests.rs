@@ -17,7 +17,10 @@ fn what_engines_do_not_take_is_left_out() {
         &json!({"type": "string", "minLength": 1}),
     );
     check(&json!({"type": "string", "pattern": "^[a-z]+\\.[0-9]*$"}), &json!({"type": "string", "pattern": "^[a-z]+\\.[0-9]*$"}));
-    for pattern in ["a$", "^a", "^a|b$", "^\\d$", "^(?:a)$", "^a{1,9999}$", "^a\\$"] {
+    for pattern in ["^[0-9]{4}$", "^[a-z]{2,8}(-[0-9]{2})?$", "^a{1,}$", "^a\\{9999$"] {
+        check(&json!({"pattern": pattern}), &json!({"pattern": pattern}));
+    }
+    for pattern in ["a$", "^a", "^a|b$", "^\\d$", "^(?:a)$", "^a{1,9999}$", "^((a{20}){20}){2}$", "^a{$", "^a{x}$", "^a\\$"] {
         check(&json!({"pattern": pattern}), &json!({}));
     }
     check(&json!({"type": "integer", "minimum": 1, "maximum": 9}), &json!({"type": "integer", "minimum": 1, "maximum": 9}));
