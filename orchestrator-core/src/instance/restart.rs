@@ -30,6 +30,11 @@ pub enum RestartDecision {
         /// How many failures in a row this makes.
         attempt: u32,
     },
+    /// Start again at once: it lost a race for a port that we had chosen, and another one will do.
+    AnotherPort {
+        /// How many failures in a row this makes.
+        attempt: u32,
+    },
     /// Leave it to a person.
     GiveUp,
 }
@@ -41,7 +46,7 @@ pub fn decide(policy: &RestartPolicySpec, history: RestartHistory, failure: &Fai
     let healthy_again = history.ready_for.is_some_and(|ready_for| ready_for >= policy.reset_after.get());
     let attempt = if healthy_again { 1 } else { history.failures.saturating_add(1) };
     if lost_a_race_for_its_port(failure) && !history.port_is_configured && attempt <= PORT_RACES {
-        return RestartDecision::Retry { after: Duration::ZERO, attempt };
+        return RestartDecision::AnotherPort { attempt };
     }
     if !policy.enabled || attempt > policy.max_retries || cannot_improve(failure, history.ready_for.is_some()) {
         return RestartDecision::GiveUp;
@@ -140,7 +145,7 @@ mod tests {
     #[test]
     fn a_lost_race_for_a_chosen_port_is_repeated_at_once_but_not_forever() {
         let race = exited(ExitCause::PortTaken);
-        assert_eq!(after(0, &race), RestartDecision::Retry { after: Duration::ZERO, attempt: 1 });
+        assert_eq!(after(0, &race), RestartDecision::AnotherPort { attempt: 1 });
         assert!(matches!(after(3, &race), RestartDecision::Retry { after, .. } if after > Duration::ZERO));
     }
 

@@ -252,6 +252,16 @@ async fn an_idle_instance_is_unloaded_and_a_request_loads_it_again() {
 }
 
 #[tokio::test]
+async fn a_lost_race_for_a_chosen_port_is_nothing_that_anybody_hears_of() {
+    let home = Home::new();
+    home.instance("a", "unlucky", "");
+    let orchestrator = home.open().await;
+    up(&orchestrator, "a").await;
+    assert_eq!(home.starts("a"), 2);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
 async fn a_configured_port_that_is_taken_is_refused_with_the_name_of_its_holder() {
     let home = Home::new();
     let squatter = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

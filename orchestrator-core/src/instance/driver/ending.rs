@@ -61,6 +61,11 @@ impl Driver {
                 let due = Timestamp::now().after(after);
                 self.enter(Phase::Backoff { until: Instant::now() + after, due, attempt, failure }, &why).await;
             }
+            RestartDecision::AnotherPort { attempt } => {
+                // No failure that anybody who waits should hear of: the next try is under way.
+                self.failures = attempt;
+                self.begin_start("its port was taken by another program; it gets another one").await;
+            }
             RestartDecision::GiveUp => self.enter(Phase::Failed { since: Timestamp::now(), failure }, &why).await,
         }
     }

@@ -20,9 +20,13 @@ use crate::runtime::{Engine, PlanRequest, Runtime, RuntimeCapabilities, RuntimeE
 
 /// Behaves as its first argument says; its second one is the port.
 const ENGINE: &str = r#"
-import http.server, sys, time
+import http.server, os, sys, time
 behaviour, port = sys.argv[1], int(sys.argv[2])
+marker = os.path.join(os.environ["ORCH_OWNER"], "unlucky")
 print("started", flush=True)
+if behaviour == "unlucky" and not os.path.exists(marker):
+    open(marker, "w").close()
+    raise OSError("Address already in use")
 if behaviour == "dies":
     print("I cannot go on", file=sys.stderr)
     sys.exit(3)
@@ -116,8 +120,8 @@ impl Runtime for FakeWorld {
         })
     }
 
-    fn explain_exit(&self, _: &[String]) -> Option<ExitCause> {
-        None
+    fn explain_exit(&self, stderr_tail: &[String]) -> Option<ExitCause> {
+        stderr_tail.iter().any(|line| line.contains("Address already in use")).then_some(ExitCause::PortTaken)
     }
 }
 

@@ -65,8 +65,8 @@ impl Runtime for PythonEngine {
         })
     }
 
-    fn explain_exit(&self, _: &[String]) -> Option<ExitCause> {
-        None
+    fn explain_exit(&self, stderr_tail: &[String]) -> Option<ExitCause> {
+        stderr_tail.iter().any(|line| line.contains("Address already in use")).then_some(ExitCause::PortTaken)
     }
 }
 
