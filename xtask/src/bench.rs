@@ -2,9 +2,16 @@
 //!
 //! Only ratios measured side by side mean much: machines drift. What is compared is measured in turns (A B A B …).
 
+mod client;
+mod daemon;
+mod first_token;
 mod gateway;
 mod home;
+mod nginx;
+mod process;
 mod quickstart;
+mod statistics;
+mod table;
 mod toolcall;
 
 use std::time::{Duration, Instant};
@@ -12,7 +19,6 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::shell::{TaskResult, call, cargo, output, target_dir};
-use home::BenchHome;
 
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,7 +42,7 @@ pub(crate) fn run(what: Bench) -> TaskResult {
     match what {
         Bench::Build => build(),
         Bench::Quickstart => quickstart::run(),
-        Bench::Daemon => daemon(),
+        Bench::Daemon => daemon::run(),
         Bench::Gateway => gateway::run(),
         Bench::Toolcall => toolcall::run(),
     }
@@ -61,27 +67,6 @@ fn build() -> TaskResult {
     crates.sort_unstable();
     crates.dedup();
     println!("clean release build of `orch`: {:.0} s, {} crates", took.as_secs_f64(), crates.len());
-    Ok(())
-}
-
-fn daemon() -> TaskResult {
-    build_release()?;
-    let mut starts = Vec::new();
-    let mut memory = Vec::new();
-    for _ in 0..ROUNDS {
-        let home = BenchHome::new()?;
-        let mut daemon = home.serve()?;
-        starts.push(daemon.ready_after()?);
-        memory.push(daemon.memory_kib()?);
-        daemon.stop()?;
-    }
-    memory.sort_unstable();
-    println!(
-        "daemon, exec to first answer: median {:.1} ms, worst of {ROUNDS} {:.1} ms",
-        millis(quantile(&mut starts, 0.5)),
-        millis(quantile(&mut starts, 1.0))
-    );
-    println!("daemon, resident memory when idle: median {:.1} MiB", f64::from(memory[ROUNDS / 2]) / 1024.0);
     Ok(())
 }
 
