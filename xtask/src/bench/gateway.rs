@@ -166,9 +166,16 @@ fn above(samples: &[f64], direct: &[f64]) -> Vec<f64> {
 
 fn report(places: &[Place; 4]) {
     let [direct, nginx, ours, usual] = places;
-    println!("\n{ROUNDS} rounds in turns; medians. Directly: p50 {}, p99 {} µs, {} requests/s, {} chunks/s, delay of a chunk p50 {}, p99 {} µs, gap p99 {} µs.",
-        middle(&direct.p50), middle(&direct.p99), middle(&direct.requests_per_second), middle(&direct.fast_chunks_per_second),
-        middle(&direct.chunk_delay), middle(&direct.chunk_delay_p99), middle(&direct.gap_p99));
+    println!(
+        "\n{ROUNDS} rounds in turns; medians. Directly: p50 {}, p99 {} µs, {} requests/s, {} chunks/s, delay of a chunk p50 {}, p99 {} µs, gap p99 {} µs.",
+        middle(&direct.p50),
+        middle(&direct.p99),
+        middle(&direct.requests_per_second),
+        middle(&direct.fast_chunks_per_second),
+        middle(&direct.chunk_delay),
+        middle(&direct.chunk_delay_p99),
+        middle(&direct.gap_p99)
+    );
     for ours in [ours, usual] {
         println!("\n{}:", ours.name);
         table::head("nginx");
@@ -182,7 +189,14 @@ fn report(places: &[Place; 4]) {
         }
         table::compared("4", "processor time of a request", &ours.request_cost, &nginx.request_cost, "µs", Target::AtMost(1.1));
         table::compared("4", "processor time of a chunk", &ours.chunk_cost, &nginx.chunk_cost, "µs", Target::AtMost(1.1));
-        table::compared("5", "chunks/s, 16 streams at full speed", &ours.fast_chunks_per_second, &nginx.fast_chunks_per_second, "", Target::AtLeast(0.9));
+        table::compared(
+            "5",
+            "chunks/s, 16 streams at full speed",
+            &ours.fast_chunks_per_second,
+            &nginx.fast_chunks_per_second,
+            "",
+            Target::AtLeast(0.9),
+        );
         let (added, peer) = (above(&ours.gap_p99, &direct.gap_p99), above(&nginx.gap_p99, &direct.gap_p99));
         table::alone("6", "added gap between chunks, p99, 200 streams of 50/s", middle_of(&added), "µs", Target::AtMost(1_000.0));
         table::compared("6", "the same", &added, &peer, "µs", Target::AtMost(1.0));

@@ -100,7 +100,8 @@ impl BenchHome {
 
 impl Drop for BenchHome {
     fn drop(&mut self) {
-        // Whatever was started in this home ends with it.
+        // Whatever was started in this home ends with it, also what a killed daemon left running.
+        let _ = self.orch(&["daemon", "start", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         let _ = self.orch(&["daemon", "stop", "--all", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         let _ = fs::remove_dir_all(&self.path);
     }
@@ -136,8 +137,16 @@ impl BenchDaemon {
         self.child.id()
     }
 
-    /// Ends it.
+    /// Kills it.
     pub(crate) fn stop(mut self) -> TaskResult {
         self.child.kill().and_then(|()| self.child.wait()).map(|_| ()).map_err(|error| format!("could not end the daemon: {error}"))
+    }
+}
+
+impl Drop for BenchDaemon {
+    fn drop(&mut self) {
+        // Its home is about to go. Servers that it started are ended there.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

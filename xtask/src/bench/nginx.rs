@@ -27,7 +27,8 @@ impl Nginx {
         let address = free_address()?;
         fs::create_dir_all(folder).map_err(|error| format!("could not make `{}`: {error}", folder.display()))?;
         let file = folder.join("nginx.conf");
-        fs::write(&file, configuration(folder, &address, engine)).map_err(|error| format!("could not write `{}`: {error}", file.display()))?;
+        fs::write(&file, configuration(folder, &address, engine))
+            .map_err(|error| format!("could not write `{}`: {error}", file.display()))?;
         let mut command = Command::new(program);
         command.arg("-p").arg(folder).arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let master = command.spawn().map_err(|error| format!("could not start nginx: {error}"))?;

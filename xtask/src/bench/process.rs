@@ -26,7 +26,8 @@ pub(crate) struct Memory {
 
 /// Returns the resident memory of a process.
 pub(crate) fn memory(pid: u32) -> TaskResult<Memory> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("could not read the memory of {pid}: {error}"))?;
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("could not read the memory of {pid}: {error}"))?;
     let number = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).ok_or_else(|| format!("`{name}` of process {pid} is not told"))
