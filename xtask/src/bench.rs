@@ -7,10 +7,13 @@ mod daemon;
 mod first_token;
 mod gateway;
 mod home;
+mod http;
+mod llama;
 mod nginx;
 mod process;
 mod quickstart;
 mod statistics;
+mod swap;
 mod table;
 mod toolcall;
 
@@ -27,10 +30,14 @@ pub(crate) enum Bench {
     Build,
     /// `orch quickstart` with an empty home, and again.
     Quickstart,
-    /// From the start of the daemon to its first answer, and its memory when idle.
+    /// The daemon's start, its memory when idle, how soon a crashed engine runs again, how fast it remembers.
     Daemon,
-    /// What the gateway adds to a request, against the same engine asked directly.
+    /// What the gateway adds to requests and streams, beside nginx.
     Gateway,
+    /// The time to the first token of the real llama.cpp, through us and asked directly.
+    FirstToken,
+    /// How long it takes until another model answers, beside llama.cpp's own router.
+    Swap,
     /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
     Toolcall,
 }
@@ -44,6 +51,8 @@ pub(crate) fn run(what: Bench) -> TaskResult {
         Bench::Quickstart => quickstart::run(),
         Bench::Daemon => daemon::run(),
         Bench::Gateway => gateway::run(),
+        Bench::FirstToken => first_token::run(),
+        Bench::Swap => swap::run(),
         Bench::Toolcall => toolcall::run(),
     }
 }
@@ -80,8 +89,4 @@ pub(crate) fn quantile(samples: &mut [Duration], part: f64) -> Duration {
 
 pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
-}
-
-pub(crate) fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000_000.0
 }

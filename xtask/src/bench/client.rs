@@ -37,11 +37,10 @@ pub(crate) struct Streams {
     pub(crate) gap_p99: f64,
 }
 
-/// When an answer's body began, and when it was whole, in milliseconds.
+/// When an answer's body began, in milliseconds.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct FirstByte {
     pub(crate) first_ms: f64,
-    pub(crate) whole_ms: f64,
 }
 
 /// One request after the other over one connection.

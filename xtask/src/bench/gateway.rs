@@ -9,7 +9,7 @@ use super::client::{self, MODEL};
 use super::home::{BenchDaemon, BenchHome};
 use super::nginx::Nginx;
 use super::table::{self, Target};
-use super::{ROUNDS, first_token, process};
+use super::{ROUNDS, process};
 use crate::shell::{TaskResult, target_dir};
 
 /// Requests of one turn over one connection.
@@ -53,8 +53,7 @@ pub(crate) fn run() -> TaskResult {
     }
     eprintln!();
     report(&places);
-    drop((nginx, one_worker, usual));
-    first_token::run()
+    Ok(())
 }
 
 /// A daemon with one instance of the fast engine.
