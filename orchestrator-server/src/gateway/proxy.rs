@@ -10,8 +10,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, He
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Limited};
 use orchestrator_core::error::{Coded, causes_of};
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use tokio::time::Instant;
@@ -19,6 +18,7 @@ use tokio::time::Instant;
 use super::pool::{Pool, Upstream, UpstreamBody};
 use super::relay::{Gone, LAST_WORDS, Relay, RelayOrder};
 use super::{Admission, InstanceLease, headers, routing};
+use crate::attached::Framing;
 
 /// Tells the client which instance answered.
 pub(super) const INSTANCE_HEADER: HeaderName = HeaderName::from_static("x-orchestrator-instance");
@@ -124,7 +124,7 @@ impl ForwardError {
 struct EngineAnswer {
     head: http::response::Parts,
     connection: Upstream,
-    body: Incoming,
+    body: Framing,
 }
 
 /// What the proxy needs besides the request.
@@ -185,7 +185,11 @@ impl Proxy {
             }
         }
         let connection = self.pool.connect(lease.address()).await;
-        let refused = |source| ForwardError::Connect { instance: lease.instance().clone(), address: lease.address(), source };
+        let refused = |source: std::io::Error| ForwardError::Connect {
+            instance: lease.instance().clone(),
+            address: lease.address(),
+            source: source.into(),
+        };
         self.exchange(lease, connection.map_err(refused)?, forward).await
     }
 
@@ -272,8 +276,8 @@ async fn readmit<A: Admission>(admission: &A, model: &str) -> Result<A::Lease, P
 }
 
 /// Writes the request for one attempt.
-fn write(address: SocketAddr, forward: &Forward) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request = Request::new(Full::new(forward.body.clone()));
+fn write(address: SocketAddr, forward: &Forward) -> Result<Request<Bytes>, http::Error> {
+    let mut request = Request::new(forward.body.clone());
     *request.method_mut() = forward.method.clone();
     *request.uri_mut() = Uri::from(forward.path.clone());
     *request.headers_mut() = forward.headers.clone();
