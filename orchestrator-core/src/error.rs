@@ -96,6 +96,8 @@ error_codes! {
     InstanceBusy = "instance.busy", exit 34, http 429;
     /// There is no room in memory for the instance, whatever is unloaded.
     NoRoom = "instance.no_room", exit 35, http 507;
+    /// Another operation has the runtime to itself.
+    RuntimeHeld = "runtime.held", exit 36, http 409;
     /// The model does not exist where the reference points.
     ModelNotFound = "model.not_found", exit 40, http 404;
     /// The model's file cannot be read.

@@ -61,6 +61,8 @@ pub struct LimitsConfig {
     pub start_wait: ConfigDuration,
     /// How long an engine may take to answer the head of a response.
     pub first_byte: ConfigDuration,
+    /// How long a switch to another model, or a changed configuration, waits for the requests that are under way.
+    pub drain: ConfigDuration,
     /// How many instances may run at once. As many as fit into memory, when it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 2)]
@@ -93,6 +95,7 @@ impl Default for LimitsConfig {
             max_body_mb: 32,
             start_wait: ConfigDuration::from_secs(600),
             first_byte: ConfigDuration::from_secs(600),
+            drain: ConfigDuration::from_secs(30),
             max_running: None,
             memory_mb: None,
             device_memory_mb: None,

@@ -61,6 +61,8 @@ pub(crate) enum Caller {
 pub(crate) enum Command {
     /// Run a server with this configuration. A server that runs already is left alone.
     Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<()> },
+    /// Go on with this configuration, which differs only in what a running server need not know.
+    Configure { spec: Arc<InstanceSpec> },
     /// End the server: its room is needed, or nobody needs it.
     Unload(Eviction),
     /// End the server, if there is one.
@@ -129,7 +131,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         }
     };
     let workload = phase.workload().cloned();
-    let member = services.scheduler.enrol(&spec, held, &services.config.limits);
+    let member = services.scheduler.enrol(&spec, held);
     let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
@@ -224,7 +226,7 @@ impl Driver {
 
     async fn begin_start(&mut self, why: &str) {
         self.then_start = false;
-        self.services.scheduler.configure_member(self.member, &self.spec, &self.services.config.limits);
+        self.services.scheduler.configure_member(self.member, &self.spec);
         let (spec, logs) = (self.spec.clone(), self.logs.clone());
         let request = LaunchRequest { member: self.member, spec, logs, last_port: self.last_port };
         let launch = launch::launch(self.services.clone(), request);

@@ -39,6 +39,12 @@ impl Driver {
                 let _ = accepted.send(());
             }
             Command::Unload(why) => self.handle_unload(why).await,
+            Command::Configure { spec } => {
+                self.spec = spec;
+                self.services.scheduler.configure_member(self.member, &self.spec);
+                self.persist().await;
+                self.publish();
+            }
             Command::Down { accepted } => {
                 let answer = self.handle_down().await;
                 let _ = accepted.send(answer);
