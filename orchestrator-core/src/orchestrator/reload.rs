@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Orchestrator;
-use crate::config::{DaemonConfig, parse_daemon_config};
-use crate::error::Problem;
+use crate::config::{DaemonConfig, load_daemon_config};
+use crate::error::{ErrorCode, Problem};
 use crate::event::{EventDraft, EventKind};
 use crate::instance::driver::{Command, InstanceHandle};
 use crate::instance::{InstanceSpec, InstanceState};
@@ -178,11 +178,8 @@ impl Orchestrator {
 
     async fn read_daemon_config(&self) -> Result<DaemonConfig, Problem> {
         let file = self.paths().config_file();
-        match tokio::fs::read_to_string(&file).await {
-            Ok(text) => Ok(parse_daemon_config(&text, &file)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(DaemonConfig::default()),
-            Err(error) => Err(Problem::new(crate::ErrorCode::ConfigUnreadable, "it cannot be read").with_cause(error.to_string())),
-        }
+        let read = tokio::task::spawn_blocking(move || load_daemon_config(&file)).await;
+        read.map_err(|error| Problem::new(ErrorCode::Internal, "it could not be read").with_cause(error.to_string()))?.map_err(Problem::from)
     }
 
     fn note(&self, name: &InstanceName, message: String) {
