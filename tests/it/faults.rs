@@ -53,6 +53,11 @@ fn a_squatter_gets_no_request() {
 }
 
 #[test]
+fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    holds(8, 12);
+}
+
+#[test]
 fn a_damaged_database_costs_no_server() {
     holds(10, 8);
 }

@@ -9,11 +9,14 @@ mod clients_abort;
 mod crash_loop;
 mod daemon_killed;
 mod damaged_database;
+mod disk_full;
 mod engine_killed;
 mod engine_stopped;
 mod observe;
+mod preload;
 mod random;
 mod report;
+mod small_disk;
 mod squatter;
 mod stage;
 mod stale_pids;
@@ -42,7 +45,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 11] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -50,6 +53,7 @@ pub const ROWS: [Row; 10] = [
     crash_loop::ROW,
     stale_pids::ROW,
     squatter::ROW,
+    disk_full::ROW,
     damaged_database::ROW,
     bad_backend::ROW,
     clients_abort::ROW,

@@ -41,7 +41,7 @@ impl Orchestrator {
         let handle = self.inner.fleet.handle_or_begin(&self.inner.services, &spec);
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Up { spec, accepted }).await?;
-        answer.await.map_err(|_| stopping())
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Waits until an instance is ready, or until its start fails for the first time.
@@ -81,8 +81,15 @@ impl Orchestrator {
         };
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Down { accepted }).await?;
-        answer.await.map_err(|_| stopping())??;
+        let told = answer.await.map_err(|_| stopping())?;
+        if let Err(problem) = &told
+            && problem.code == ErrorCode::InstanceNotRunning
+        {
+            return Err(problem.clone());
+        }
+        // It ends, whether that could be written down or not.
         self.wait_stopped(&handle).await?;
+        told?;
         Ok(self.summary(name).await)
     }
 
@@ -110,7 +117,7 @@ impl Orchestrator {
         let handle = self.inner.fleet.handle_or_begin(&self.inner.services, &spec);
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Restart { spec, accepted }).await?;
-        answer.await.map_err(|_| stopping())
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Forgets an instance: its state goes, its configuration is moved to `instances/.removed`, its logs stay.

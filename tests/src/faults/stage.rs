@@ -129,6 +129,13 @@ pub(super) fn describe(endpoint: &str, name: &str) -> Value {
     http::send(endpoint, "GET", &format!("/api/v1/instances/{name}"), b"").unwrap().json()
 }
 
+/// Gives an instance an order, such as `up?wait=true`; returns the status and the body of the answer.
+#[track_caller]
+pub(super) fn order(endpoint: &str, name: &str, order: &str) -> (u16, Value) {
+    let response = http::send(endpoint, "POST", &format!("/api/v1/instances/{name}/{order}"), b"{}").unwrap();
+    (response.status, response.json())
+}
+
 /// Waits until an instance is ready, and returns its process id.
 #[track_caller]
 pub(super) fn wait_ready(endpoint: &str, name: &str) -> u32 {

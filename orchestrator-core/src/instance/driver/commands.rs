@@ -18,6 +18,7 @@ impl Driver {
                     Phase::Stopping { .. } => {
                         self.spec = spec;
                         self.then_start = true;
+                        self.persist().await;
                     }
                     Phase::Stopped { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {
                         self.spec = spec;
@@ -25,7 +26,7 @@ impl Driver {
                     }
                 }
                 // The asker may be gone; the instance comes up all the same.
-                let _ = accepted.send(());
+                let _ = accepted.send(self.recorded().await);
             }
             Command::Down { accepted } => {
                 let answer = self.handle_down().await;
@@ -39,10 +40,13 @@ impl Driver {
                         self.then_start = true;
                         self.begin_stop(Trouble::Requested).await;
                     }
-                    Phase::Stopping { .. } => self.then_start = true,
+                    Phase::Stopping { .. } => {
+                        self.then_start = true;
+                        self.persist().await;
+                    }
                     Phase::Stopped { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => self.start_afresh().await,
                 }
-                let _ = accepted.send(());
+                let _ = accepted.send(self.recorded().await);
             }
         }
     }
@@ -52,6 +56,7 @@ impl Driver {
         self.wanted = false;
         match &self.phase {
             Phase::Stopped { .. } => {
+                self.recorded().await?;
                 let problem = Problem::new(ErrorCode::InstanceNotRunning, format!("`{}` is not running", self.name));
                 return Err(problem.with_hint("run `orch ps` for what is running"));
             }
@@ -61,7 +66,7 @@ impl Driver {
             Phase::Starting { .. } | Phase::Loading(_) | Phase::Serving(_) => self.begin_stop(Trouble::Requested).await,
             Phase::Stopping { .. } => self.persist().await,
         }
-        Ok(())
+        self.recorded().await
     }
 
     /// Starts on a person's word: earlier failures do not count.
