@@ -71,3 +71,8 @@ fn bad_answers_become_the_right_errors() {
 fn engines_see_that_clients_went_away() {
     holds(16, 8);
 }
+
+#[test]
+fn a_clock_that_jumps_changes_no_wait() {
+    holds(20, 2);
+}

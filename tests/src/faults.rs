@@ -6,6 +6,7 @@
 mod bad_backend;
 mod children;
 mod clients_abort;
+mod clock_jumps;
 mod crash_loop;
 mod daemon_killed;
 mod damaged_database;
@@ -45,7 +46,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 11] = [
+pub const ROWS: [Row; 12] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -57,6 +58,7 @@ pub const ROWS: [Row; 11] = [
     damaged_database::ROW,
     bad_backend::ROW,
     clients_abort::ROW,
+    clock_jumps::ROW,
 ];
 
 /// Returns the row with this number.

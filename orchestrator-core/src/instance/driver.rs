@@ -123,7 +123,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
             (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, workload)
         }
     };
-    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, generation: 0 };
+    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, next_start: phase.next_start(), generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
     let span = info_span!("instance", name = %spec.name);
@@ -254,10 +254,10 @@ impl Driver {
     }
 
     fn publish(&mut self) {
-        let (spec, state, restarts) = (self.spec.clone(), self.phase.state(), self.restarts);
+        let (spec, state, restarts, next_start) = (self.spec.clone(), self.phase.state(), self.restarts, self.phase.next_start());
         self.publisher.send_modify(|snapshot| {
             let generation = snapshot.generation + 1;
-            *snapshot = InstanceSnapshot { spec, state, restarts, generation };
+            *snapshot = InstanceSnapshot { spec, state, restarts, next_start, generation };
         });
     }
 

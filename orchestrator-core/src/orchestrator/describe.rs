@@ -61,7 +61,7 @@ impl Orchestrator {
         self.inner.services.events.flush().await;
         Ok(InstanceDescription {
             summary: self.summary_of(name, handle.as_ref(), snapshot.as_ref()).await,
-            state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state),
+            state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state_now()),
             config_changed: configured.as_ref().is_ok_and(|configured| *configured != spec),
             config_problem: configured.err(),
             spec: (*spec).clone(),

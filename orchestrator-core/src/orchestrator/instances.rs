@@ -49,12 +49,12 @@ impl Orchestrator {
         let handle = self.find_handle(name)?;
         let mut snapshot = handle.snapshot.clone();
         loop {
-            let state = snapshot.borrow_and_update().state.clone();
-            match state {
+            let seen = snapshot.borrow_and_update().clone();
+            match seen.state {
                 InstanceState::Ready { .. } => return Ok(self.summary(name).await),
-                InstanceState::Backoff { until, attempt, failure } => {
+                InstanceState::Backoff { attempt, ref failure, .. } => {
                     let mut problem = failure.to_problem(name.as_str());
-                    let seconds = (until.as_millis() - crate::event::Timestamp::now().as_millis()).max(0) / 1_000;
+                    let seconds = seen.next_start_in().unwrap_or_default().as_secs();
                     problem.causes.push(format!("this was attempt {attempt}; the next one comes in {seconds} s"));
                     return Err(problem);
                 }

@@ -104,9 +104,9 @@ impl Orchestrator {
                     let problem = failure.to_problem(name.as_str());
                     return Err(problem.with_hint(format!("mend the cause and run `orch up {name}`; `orch describe {name}` tells more")));
                 }
-                InstanceState::Backoff { until, failure, .. } => {
+                InstanceState::Backoff { failure, .. } => {
                     let mut problem = failure.to_problem(name.as_str());
-                    problem.retry_after_seconds = Some(seconds_until(*until).max(1));
+                    problem.retry_after_seconds = Some(whole_seconds(seen.next_start_in().unwrap_or_default()).max(1));
                     problem.status = 503;
                     return Err(problem);
                 }
@@ -130,9 +130,8 @@ struct ReadyServer {
     identity: WorkloadIdentity,
 }
 
-fn seconds_until(moment: crate::event::Timestamp) -> u64 {
-    let left = moment.as_millis() - crate::event::Timestamp::now().as_millis();
-    u64::try_from(left).unwrap_or(0).div_ceil(1_000)
+fn whole_seconds(left: std::time::Duration) -> u64 {
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }
 
 fn too_late(handle: &InstanceHandle, seconds: u64) -> Problem {

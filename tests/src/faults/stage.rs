@@ -1,5 +1,6 @@
 //! [`Stage`]: where one round of a fault happens, with what several of the faults need.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use orchestrator_core::event::Event;
@@ -164,4 +165,13 @@ pub(super) fn timing<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     let value = work();
     (value, begun.elapsed())
+}
+
+/// Lets threads that go on until this is set end, also when the work beside them failed.
+pub(super) struct EndAtLast<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for EndAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

@@ -245,6 +245,19 @@ impl Phase {
         }
     }
 
+    /// Returns when the next start is due, in the phase that waits for one.
+    pub(super) fn next_start(&self) -> Option<Instant> {
+        match self {
+            Self::Backoff { until, .. } => Some(*until),
+            Self::Stopped { .. }
+            | Self::Starting { .. }
+            | Self::Loading(_)
+            | Self::Serving(_)
+            | Self::Stopping { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
+
     /// Returns the server's workload, in the phases that have one to watch.
     pub(super) fn workload(&self) -> Option<&Arc<dyn Workload>> {
         match self {
