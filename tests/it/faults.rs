@@ -76,3 +76,8 @@ fn engines_see_that_clients_went_away() {
 fn a_clock_that_jumps_changes_no_wait() {
     holds(20, 2);
 }
+
+#[test]
+fn secrets_stay_where_they_belong_and_control_characters_are_shown() {
+    holds(23, 3);
+}

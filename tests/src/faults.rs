@@ -4,6 +4,7 @@
 //! panicking, as a test does. The round number `n` of the seed `s` is the first one of the seed `s + n`.
 
 mod bad_backend;
+mod canaries;
 mod children;
 mod clients_abort;
 mod clock_jumps;
@@ -46,7 +47,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 12] = [
+pub const ROWS: [Row; 13] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -59,6 +60,7 @@ pub const ROWS: [Row; 12] = [
     bad_backend::ROW,
     clients_abort::ROW,
     clock_jumps::ROW,
+    canaries::ROW,
 ];
 
 /// Returns the row with this number.

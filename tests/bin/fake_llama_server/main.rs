@@ -167,6 +167,8 @@ fn now() -> u128 {
 struct Request {
     method: String,
     path: String,
+    /// As they came.
+    headers: Vec<String>,
     body: String,
 }
 
@@ -179,10 +181,12 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Req
     let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
     let mut length = 0;
     let mut is_chunked = false;
+    let mut headers = Vec::new();
     loop {
         line.clear();
         reader.read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push(line.trim_end().to_owned());
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().unwrap(),
             "transfer-encoding" => is_chunked = value.trim().eq_ignore_ascii_case("chunked"),
@@ -206,7 +210,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Req
         body.resize(length, 0);
         reader.read_exact(&mut body)?;
     }
-    Ok(Some(Request { method, path, body: String::from_utf8_lossy(&body).into_owned() }))
+    Ok(Some(Request { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() }))
 }
 
 impl Engine {
@@ -256,6 +260,7 @@ impl Engine {
             let mut stats = self.stats.lock().unwrap();
             stats.requests += 1;
             stats.last_body.clone_from(&request.body);
+            stats.last_headers.clone_from(&request.headers);
             stats.bodies.push(request.body.clone());
             stats.requests
         };
