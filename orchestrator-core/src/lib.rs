@@ -24,6 +24,7 @@ pub mod paths;
 pub mod process;
 pub mod provider;
 pub mod runtime;
+pub mod scheduler;
 pub mod store;
 
 pub use env::EnvRegistry;
