@@ -8,5 +8,6 @@ mod gateway;
 mod homes;
 mod lifecycle;
 mod recovery;
+mod regressions;
 mod support;
 mod tools;

@@ -54,7 +54,7 @@ impl Orchestrator {
                 InstanceState::Ready { .. } => return Ok(self.summary(name).await),
                 InstanceState::Backoff { attempt, ref failure, .. } => {
                     let mut problem = failure.to_problem(name.as_str());
-                    let seconds = seen.next_start_in().unwrap_or_default().as_secs();
+                    let seconds = seen.next_start_in().unwrap_or_default().as_secs_f64().ceil();
                     problem.causes.push(format!("this was attempt {attempt}; the next one comes in {seconds} s"));
                     return Err(problem);
                 }
