@@ -101,8 +101,7 @@ fn nasty(stage: &mut Stage<'_>) -> String {
     for _ in 0..=stage.random.below(4) {
         text.push_str(pieces[stage.random.index(pieces.len())]);
     }
-    text.push_str(&format!("\n{FORGED} INFO a line of somebody else\r\n"));
-    text
+    text + &format!("\n{FORGED} INFO a line of somebody else\r\n")
 }
 
 /// Sends one of several requests with a secret in it, and returns what comes back.

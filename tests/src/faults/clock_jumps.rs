@@ -32,7 +32,7 @@ const DAY: i64 = 86_400 * SECOND;
 /// How far from the truth the clock may be.
 const JUMPS: [i64; 10] = [0, SECOND, -SECOND, 600 * SECOND, -600 * SECOND, 3_600 * SECOND, -3_600 * SECOND, DAY, -DAY, 10 * 365 * DAY];
 /// After this long without a request `idle` is unloaded.
-const TTL: Duration = Duration::from_millis(1_000);
+const TTL: Duration = Duration::from_secs(1);
 /// How often `idle` is looked at.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The wait between two starts of `loop`; a tenth more is jitter.
