@@ -11,6 +11,7 @@ mod lease;
 mod owner_lock;
 mod recovery;
 mod routes;
+mod scheduling;
 mod services;
 mod shutdown;
 
@@ -30,7 +31,7 @@ use crate::paths::Paths;
 pub use builder::OrchestratorBuilder;
 pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};
-pub use lease::Lease;
+pub use lease::{Lease, Requester};
 pub use routes::ServedModel;
 pub use shutdown::ShutdownMode;
 

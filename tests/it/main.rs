@@ -9,5 +9,6 @@ mod homes;
 mod lifecycle;
 mod recovery;
 mod regressions;
+mod scheduling;
 mod support;
 mod tools;

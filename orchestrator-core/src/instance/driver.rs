@@ -29,7 +29,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, debug, info_span};
 
 use super::InstanceSpec;
-use super::activity::Activity;
 use super::probe::ProbeOutcome;
 use super::state::{ExitCause, ExitReport, Failure, InstanceSnapshot, RunningServer};
 use crate::error::{ErrorCode, Problem};
@@ -37,7 +36,8 @@ use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
-use launch::Launched;
+use crate::scheduler::policy::{Eviction, MemberId, MemoryNeed};
+use launch::{LaunchOutcome, LaunchRequest, Launched};
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
 use record::Unrecorded;
@@ -49,12 +49,23 @@ const FIRST_LOADING_POLL: Duration = Duration::from_millis(5);
 /// The longest wait between two questions to a loading server.
 const LONGEST_LOADING_POLL: Duration = Duration::from_millis(250);
 
+/// Who wants an instance to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A person, or a configuration.
+    Person,
+    /// Requests wait for it; when they are gone, it need not start.
+    Requests,
+}
+
 /// What others ask of an instance's task. It answers once it has remembered what it was told; where it cannot, it does as
 /// it was told all the same, and the answer is the failure.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Run a server with this configuration. A server that runs already is left alone.
-    Up { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<Result<(), Problem>> },
+    Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<Result<(), Problem>> },
+    /// End the server: its room is needed, or nobody needs it.
+    Unload(Eviction),
     /// End the server, if there is one.
     Down { accepted: oneshot::Sender<Result<(), Problem>> },
     /// End the server, if there is one, and run one with this configuration.
@@ -64,7 +75,7 @@ pub(crate) enum Command {
 /// What can happen to an instance's task.
 enum DriverEvent {
     Command(Command),
-    Launched(Result<Launched, Problem>),
+    Launched(LaunchOutcome),
     Exited(WorkloadExit),
     Probed(ProbeOutcome),
     Stopped(Result<WorkloadExit, LaunchError>),
@@ -88,7 +99,7 @@ pub(crate) enum Beginning {
     /// Nothing runs, and something should: its server died while nobody watched.
     Lost { restarts: u32 },
     /// A server of an earlier owner runs.
-    Adopted { adopted: Adopted, wanted: bool, restarts: u32 },
+    Adopted { adopted: Adopted, held: MemoryNeed, wanted: bool, restarts: u32 },
 }
 
 /// Others' end of an instance's task.
@@ -96,7 +107,8 @@ pub(crate) enum Beginning {
 pub(crate) struct InstanceHandle {
     commands: mpsc::Sender<Command>,
     pub(crate) snapshot: watch::Receiver<InstanceSnapshot>,
-    pub(crate) activity: Arc<Activity>,
+    /// Its number with the scheduler.
+    pub(crate) member: MemberId,
     pub(crate) workload: watch::Receiver<Option<Arc<dyn Workload>>>,
 }
 
@@ -110,19 +122,19 @@ impl InstanceHandle {
 /// Starts the task of one instance.
 pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
     let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
-    let activity = Arc::new(Activity::new(spec.concurrency));
-    let (phase, wanted, restarts, workload) = match beginning {
+    let (phase, wanted, restarts, held) = match beginning {
         Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None),
         Beginning::Lost { restarts } => {
             let report = ExitReport { cause: ExitCause::Unknown, stderr_tail: Vec::new(), at: Timestamp::now() };
             let waiting = Phase::Backoff { until: Instant::now(), due: Timestamp::now(), attempt: 1, failure: Failure::Exited(report) };
             (waiting, true, restarts, None)
         }
-        Beginning::Adopted { adopted, wanted, restarts } => {
-            let workload = Some(adopted.workload.clone());
-            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, workload)
+        Beginning::Adopted { adopted, held, wanted, restarts } => {
+            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, Some(held))
         }
     };
+    let workload = phase.workload().cloned();
+    let member = services.scheduler.enrol(&spec, held, &services.config.limits);
     let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, next_start: phase.next_start(), generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
@@ -130,6 +142,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
     let driver = Driver {
         name: spec.name.clone(),
         spec,
+        member,
         wanted,
         restarts,
         failures: 0,
@@ -141,16 +154,16 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         inbox,
         publisher,
         workload_publisher,
-        activity: activity.clone(),
         services: services.clone(),
     };
     services.tasks.spawn(driver.run().instrument(span));
-    InstanceHandle { commands, snapshot, activity, workload }
+    InstanceHandle { commands, snapshot, member, workload }
 }
 
 struct Driver {
     name: InstanceName,
     spec: Arc<InstanceSpec>,
+    member: MemberId,
     /// Whether a server should run.
     wanted: bool,
     restarts: u32,
@@ -167,7 +180,6 @@ struct Driver {
     inbox: mpsc::Receiver<Command>,
     publisher: watch::Sender<InstanceSnapshot>,
     workload_publisher: watch::Sender<Option<Arc<dyn Workload>>>,
-    activity: Arc<Activity>,
     services: Arc<Services>,
 }
 
@@ -186,7 +198,7 @@ impl Driver {
 
     /// Waits for the next thing that happens. Cancel-safe: all progress is kept in `self.phase`.
     async fn next_event(&mut self) -> DriverEvent {
-        let starting = matches!(self.phase, Phase::Starting { .. });
+        let starting = matches!(self.phase, Phase::Starting { .. }) && !self.phase.waits_for_room();
         let record_due = record::due(self.unrecorded.as_ref());
         tokio::select! {
             biased;
@@ -201,8 +213,12 @@ impl Driver {
     async fn handle_event(&mut self, event: DriverEvent) {
         match event {
             DriverEvent::Command(command) => self.handle_command(command).await,
-            DriverEvent::Launched(Ok(launched)) => self.handle_launched(launched).await,
-            DriverEvent::Launched(Err(problem)) => self.handle_failure(Failure::NotStarted(problem), None).await,
+            DriverEvent::Launched(LaunchOutcome::Launched(launched)) => self.handle_launched(launched).await,
+            DriverEvent::Launched(LaunchOutcome::Failed(problem)) => self.handle_failure(Failure::NotStarted(problem), None).await,
+            DriverEvent::Launched(LaunchOutcome::CalledOff) => {
+                self.wanted = self.then_start;
+                self.end_before_start("nobody waits for it any more").await;
+            }
             DriverEvent::Exited(exit) => self.handle_exit(exit).await,
             DriverEvent::Probed(outcome) => self.handle_probe(outcome).await,
             DriverEvent::Stopped(result) => self.handle_stopped(result).await,
@@ -219,7 +235,10 @@ impl Driver {
 
     async fn begin_start(&mut self, why: &str) {
         self.then_start = false;
-        let launch = launch::launch(self.services.clone(), self.spec.clone(), self.logs.clone(), self.last_port);
+        self.services.scheduler.configure_member(self.member, &self.spec, &self.services.config.limits);
+        let (spec, logs) = (self.spec.clone(), self.logs.clone());
+        let request = LaunchRequest { member: self.member, spec, logs, last_port: self.last_port };
+        let launch = launch::launch(self.services.clone(), request);
         self.enter(Phase::starting(launch), why).await;
     }
 
@@ -259,6 +278,8 @@ impl Driver {
             let generation = snapshot.generation + 1;
             *snapshot = InstanceSnapshot { spec, state, restarts, next_start, generation };
         });
+        // After the snapshot: who is let in now must see the server in it.
+        self.services.scheduler.observe(self.member, &self.publisher.borrow().state);
     }
 
     /// The owner of this home goes. The server stays, and is remembered.

@@ -13,7 +13,8 @@
 use std::time::Duration;
 
 use super::room::MemoryNeed;
-use super::{MemberId, Moment, Rank};
+use super::terms::Rank;
+use super::{MemberId, Moment};
 use crate::runtime::RuntimeKind;
 
 /// What an instance is allowed, from its configuration.

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{MemberId, Moment, Rank, Ticket};
+use super::terms::Rank;
+use super::{MemberId, Moment, Ticket};
 
 /// Who asks, as far as fairness is concerned. Two requests with the same number come from the same client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -150,7 +151,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
     use super::*;
 

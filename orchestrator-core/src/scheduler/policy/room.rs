@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::member::{Member, Members, Residence};
-use super::{MemberId, Moment, Rank, Rules};
+use super::terms::Rank;
+use super::{MemberId, Moment, Rules};
 
 /// A kind of memory that is shared by instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -1,5 +1,6 @@
 //! What other orchestrators got wrong, and what people expect, case by case.
 
+use super::super::giving::LONGEST_SHORTAGE;
 use super::super::*;
 use super::world::{Model, Outcome, Real, World, ms, settings};
 

@@ -4,7 +4,7 @@
 use super::super::*;
 use super::world::{Model, Outcome, Real, World, ms, settings};
 
-/// Numbers that a seed repeats (SplitMix64).
+/// Numbers that a seed repeats (`SplitMix64`).
 struct Random(u64);
 
 impl Random {
@@ -62,7 +62,7 @@ fn world(random: &mut Random) -> World {
             stops: ms(random.below(500)),
             lingers: if random.one_in(3) { ms(random.below(2_000)) } else { Duration::ZERO },
             answers: ms(1 + random.below(2_000)),
-            failures: if random.one_in(12) { 1 } else { 0 },
+            failures: u32::from(random.one_in(12)),
         };
         let settings = MemberSettings {
             concurrency: if random.one_in(2) { Some(1 + u32::try_from(random.below(3)).unwrap()) } else { None },
