@@ -7,6 +7,7 @@ pub mod logs;
 pub(crate) mod ports;
 mod probe;
 pub mod restart;
+pub(crate) mod secrets;
 pub mod spec;
 pub mod state;
 pub mod summary;

@@ -12,6 +12,7 @@
 //! | `health` | what a server's answers tell |
 //! | `logs` | keeping a server's logs small |
 //! | `ending` | how a server ends, and what comes after |
+//! | `record` | what is remembered of it, and that it is |
 
 mod commands;
 mod ending;
@@ -19,12 +20,13 @@ mod health;
 mod launch;
 mod logs;
 mod phase;
+mod record;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info_span};
 
 use super::InstanceSpec;
 use super::probe::ProbeOutcome;
@@ -35,10 +37,10 @@ use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
 use crate::scheduler::policy::{Eviction, MemberId, MemoryNeed};
-use crate::store::InstanceRecord;
 use launch::{LaunchOutcome, LaunchRequest, Launched};
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
+use record::Unrecorded;
 
 /// How many commands may wait for an instance's task.
 const COMMAND_QUEUE: usize = 32;
@@ -56,11 +58,12 @@ pub(crate) enum Caller {
     Requests,
 }
 
-/// What others ask of an instance's task.
+/// What others ask of an instance's task. It answers once it has remembered what it was told; where it cannot, it does as
+/// it was told all the same, and the answer is the failure.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Run a server with this configuration. A server that runs already is left alone.
-    Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<()> },
+    Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<Result<(), Problem>> },
     /// Go on with this configuration, which differs only in what a running server need not know.
     Configure { spec: Arc<InstanceSpec> },
     /// End the server: its room is needed, or nobody needs it.
@@ -68,7 +71,7 @@ pub(crate) enum Command {
     /// End the server, if there is one.
     Down { accepted: oneshot::Sender<Result<(), Problem>> },
     /// End the server, if there is one, and run one with this configuration.
-    Restart { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<()> },
+    Restart { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<Result<(), Problem>> },
 }
 
 /// What can happen to an instance's task.
@@ -79,6 +82,8 @@ enum DriverEvent {
     Probed(ProbeOutcome),
     Stopped(Result<WorkloadExit, LaunchError>),
     RestartDue,
+    /// What could not be remembered is tried again.
+    RecordDue,
     /// The owner of this home goes; servers stay.
     Detach,
 }
@@ -132,7 +137,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
     };
     let workload = phase.workload().cloned();
     let member = services.scheduler.enrol(&spec, held);
-    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, generation: 0 };
+    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, next_start: phase.next_start(), generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
     let span = info_span!("instance", name = %spec.name);
@@ -146,6 +151,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         last_port: None,
         phase,
         then_start: false,
+        unrecorded: None,
         logs: LogKeeper::new(),
         inbox,
         publisher,
@@ -170,6 +176,8 @@ struct Driver {
     phase: Phase,
     /// Whether the server that is being ended is replaced by a new one.
     then_start: bool,
+    /// Set while the store does not hold what is so.
+    unrecorded: Option<Unrecorded>,
     logs: LogKeeper,
     inbox: mpsc::Receiver<Command>,
     publisher: watch::Sender<InstanceSnapshot>,
@@ -193,10 +201,12 @@ impl Driver {
     /// Waits for the next thing that happens. Cancel-safe: all progress is kept in `self.phase`.
     async fn next_event(&mut self) -> DriverEvent {
         let starting = matches!(self.phase, Phase::Starting { .. }) && !self.phase.waits_for_room();
+        let record_due = record::due(self.unrecorded.as_ref());
         tokio::select! {
             biased;
             Some(command) = self.inbox.recv() => DriverEvent::Command(command),
             event = self.phase.next_event() => event,
+            () = record_due => DriverEvent::RecordDue,
             // A launch under way is finished and recorded first, so that its process is never lost.
             () = self.services.shutdown.cancelled(), if !starting => DriverEvent::Detach,
         }
@@ -215,6 +225,7 @@ impl Driver {
             DriverEvent::Probed(outcome) => self.handle_probe(outcome).await,
             DriverEvent::Stopped(result) => self.handle_stopped(result).await,
             DriverEvent::RestartDue => self.restart_now().await,
+            DriverEvent::RecordDue => self.persist().await,
             DriverEvent::Detach => {}
         }
     }
@@ -264,27 +275,13 @@ impl Driver {
     }
 
     fn publish(&mut self) {
-        let (spec, state, restarts) = (self.spec.clone(), self.phase.state(), self.restarts);
+        let (spec, state, restarts, next_start) = (self.spec.clone(), self.phase.state(), self.restarts, self.phase.next_start());
         self.publisher.send_modify(|snapshot| {
             let generation = snapshot.generation + 1;
-            *snapshot = InstanceSnapshot { spec, state, restarts, generation };
+            *snapshot = InstanceSnapshot { spec, state, restarts, next_start, generation };
         });
         // After the snapshot: who is let in now must see the server in it.
         self.services.scheduler.observe(self.member, &self.publisher.borrow().state);
-    }
-
-    async fn persist(&mut self) {
-        let server = self.phase.state().server().cloned();
-        let record = InstanceRecord {
-            name: self.name.clone(),
-            wanted: self.wanted,
-            spec: Some((*self.spec).clone()),
-            server,
-            restarts: self.restarts,
-        };
-        if let Err(error) = self.services.store.put_instance(record).await {
-            warn!(%error, "the state of the instance could not be stored; its processes carry our mark and will be found again");
-        }
     }
 
     /// The owner of this home goes. The server stays, and is remembered.

@@ -148,9 +148,9 @@ fn why_not(seen: &InstanceSnapshot) -> Option<Problem> {
             let problem = failure.to_problem(name.as_str());
             Some(problem.with_hint(format!("mend the cause and run `orch up {name}`; `orch describe {name}` tells more")))
         }
-        InstanceState::Backoff { until, failure, .. } => {
+        InstanceState::Backoff { failure, .. } => {
             let mut problem = failure.to_problem(name.as_str());
-            problem.retry_after_seconds = Some(seconds_until(*until).max(1));
+            problem.retry_after_seconds = Some(whole_seconds(seen.next_start_in().unwrap_or_default()).max(1));
             problem.status = 503;
             Some(problem)
         }
@@ -202,9 +202,4 @@ fn describe_wait(handle: &InstanceHandle) -> String {
 
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-fn seconds_until(moment: crate::event::Timestamp) -> u64 {
-    let left = moment.as_millis() - crate::event::Timestamp::now().as_millis();
-    u64::try_from(left).unwrap_or(0).div_ceil(1_000)
 }

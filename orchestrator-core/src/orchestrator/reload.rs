@@ -179,7 +179,8 @@ impl Orchestrator {
     async fn read_daemon_config(&self) -> Result<DaemonConfig, Problem> {
         let file = self.paths().config_file();
         let read = tokio::task::spawn_blocking(move || load_daemon_config(&file)).await;
-        read.map_err(|error| Problem::new(ErrorCode::Internal, "it could not be read").with_cause(error.to_string()))?.map_err(Problem::from)
+        read.map_err(|error| Problem::new(ErrorCode::Internal, "it could not be read").with_cause(error.to_string()))?
+            .map_err(Problem::from)
     }
 
     fn note(&self, name: &InstanceName, message: String) {
