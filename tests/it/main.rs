@@ -8,5 +8,7 @@ mod gateway;
 mod homes;
 mod lifecycle;
 mod recovery;
+mod regressions;
+mod scheduling;
 mod support;
 mod tools;
