@@ -9,6 +9,8 @@ mod homes;
 mod lifecycle;
 mod recovery;
 mod regressions;
+mod reload;
 mod scheduling;
 mod support;
+mod switching;
 mod tools;
