@@ -45,6 +45,12 @@ impl Timestamp {
         u64::try_from(Self::now().as_millis() - self.as_millis()).unwrap_or(0)
     }
 
+    /// Returns the time until then; none for a moment that has passed.
+    #[must_use]
+    pub fn remaining(self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.as_millis() - Self::now().as_millis()).unwrap_or(0))
+    }
+
     /// Returns the moment that lies `duration` after this one.
     #[must_use]
     pub fn after(self, duration: std::time::Duration) -> Self {
@@ -73,6 +79,8 @@ pub enum EventKind {
     Operation,
     /// Tool calls of a model were judged.
     ToolCalls,
+    /// An instance that fails requests is left alone for a while, or is asked again.
+    Circuit,
     /// Something needs a person's attention.
     Warning,
 }

@@ -33,6 +33,12 @@ impl Lease {
         self.address
     }
 
+    /// Returns who that server is.
+    #[must_use]
+    pub fn server(&self) -> &WorkloadIdentity {
+        &self.identity
+    }
+
     /// Returns the instance.
     #[must_use]
     pub fn instance(&self) -> &InstanceName {
@@ -105,8 +111,7 @@ impl Orchestrator {
                     return Err(problem.with_hint(format!("mend the cause and run `orch up {name}`; `orch describe {name}` tells more")));
                 }
                 InstanceState::Backoff { until, failure, .. } => {
-                    let mut problem = failure.to_problem(name.as_str());
-                    problem.retry_after_seconds = Some(seconds_until(*until).max(1));
+                    let mut problem = failure.to_problem(name.as_str()).with_retry_after(until.remaining());
                     problem.status = 503;
                     return Err(problem);
                 }
@@ -128,11 +133,6 @@ struct ReadyServer {
     spec: Arc<InstanceSpec>,
     address: SocketAddr,
     identity: WorkloadIdentity,
-}
-
-fn seconds_until(moment: crate::event::Timestamp) -> u64 {
-    let left = moment.as_millis() - crate::event::Timestamp::now().as_millis();
-    u64::try_from(left).unwrap_or(0).div_ceil(1_000)
 }
 
 fn too_late(handle: &InstanceHandle, seconds: u64) -> Problem {
