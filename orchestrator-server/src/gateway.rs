@@ -172,7 +172,8 @@ impl<A: Admission> Gateway<A> {
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false, ticket };
         if offers_tools {
-            return self.tool_request(&asked.model, forward).await;
+            // Boxed: its state is as large as that of all other requests together, and would be part of theirs.
+            return Box::pin(self.tool_request(&asked.model, forward)).await;
         }
         self.proxy.forward(&self.admission, &asked.model, None, forward).await
     }

@@ -8,5 +8,6 @@ mod gateway;
 mod homes;
 mod lifecycle;
 mod recovery;
+mod slow_clients;
 mod support;
 mod tools;

@@ -59,8 +59,8 @@ impl Service {
         let request_id = request_id::shown(Some(&id));
         let span = tracing::debug_span!("request", request_id, method = %request.method(), path = request.uri().path());
         let started = Instant::now();
-        let work = self.admitted(request, door);
-        let mut response = if span.is_disabled() { work.await } else { work.instrument(span.clone()).await };
+        // In one expression: a future that is named and then moved would stand twice in the state of every connection.
+        let mut response = self.admitted(request, door).instrument(span.clone()).await;
         response.headers_mut().insert(REQUEST_ID, id);
         response.headers_mut().insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let instance = request_id::shown(response.headers().get(INSTANCE_HEADER));

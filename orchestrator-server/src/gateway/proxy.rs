@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use orchestrator_core::error::causes_of;
 use orchestrator_core::{InstanceName, Problem};
@@ -33,7 +33,7 @@ use error::ForwardError;
 pub(crate) const INSTANCE_HEADER: HeaderName = HeaderName::from_static("x-orchestrator-instance");
 /// An answer of a known length up to this is read whole before it is passed on: then an engine that dies on the
 /// way is an error with a status, and the request can be repeated. It is no use to anyone before its end anyway.
-const LARGEST_WHOLE: u64 = 1024 * 1024;
+const LARGEST_WHOLE: u64 = 256 * 1024;
 /// How long the end of an engine is waited for after its connection failed, before the request is repeated.
 const SEEING_THE_END: Duration = Duration::from_millis(500);
 /// How long an engine may take to be started again before a request that it failed is given up.
@@ -239,17 +239,36 @@ impl Proxy {
     /// Reads a short answer to its end.
     async fn whole<L: InstanceLease>(&self, lease: &L, mut upstream: UpstreamBody, limit: Duration) -> Result<Bytes, ForwardError> {
         let instance = || lease.instance().clone();
-        let largest = usize::try_from(LARGEST_WHOLE).unwrap_or(usize::MAX);
-        let reading = Limited::new(&mut upstream, largest).collect();
-        match tokio::time::timeout(limit, reading).await {
+        match tokio::time::timeout(limit, gathered(&mut upstream)).await {
             Ok(Ok(body)) => {
                 self.pool.put(lease.address(), upstream.into_connection());
-                Ok(body.to_bytes())
+                Ok(body)
             }
-            Ok(Err(source)) => Err(ForwardError::Broken { instance: instance(), source }),
+            Ok(Err(source)) => Err(ForwardError::Broken { instance: instance(), source: source.into() }),
             Err(_) => Err(ForwardError::TimedOut { instance: instance(), after: limit }),
         }
     }
+}
+
+/// Reads a body of a known length. The usual one comes in one piece and is taken as it is; of one that drips, the
+/// pieces are not kept beside the whole.
+async fn gathered(upstream: &mut UpstreamBody) -> hyper::Result<Bytes> {
+    let length = upstream.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = upstream.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(length);
+            rest.extend_from_slice(&first);
+        }
+        rest.extend_from_slice(&data);
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 /// Asks the instance's circuit to let a request through.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// How much of the end of an answer is looked at. Engines write what it took last, and need less for it.
-const TAIL: usize = 2_048;
+const TAIL: usize = 1_024;
 
 /// How many tokens an answer took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_stream_is_remembered_by_its_end_however_it_is_cut() {
         let text = format!("{}{WHOLE}\n\ndata: [DONE]\n\n", "data: {\"n\":1}\n\n".repeat(400));
-        for size in [1, 7, 100, 2_047, 2_048, 2_049, text.len()] {
+        for size in [1, 7, 100, TAIL - 1, TAIL, TAIL + 1, text.len()] {
             let mut tail = LastBytes::default();
             for piece in text.as_bytes().chunks(size) {
                 tail.push(piece);

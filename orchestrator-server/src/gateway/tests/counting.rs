@@ -1,8 +1,13 @@
 //! What is counted of requests, and what identifies them.
 
-use crate::metrics::{Outcome, Route};
+use bytes::Bytes;
+use http_body_util::Full;
+use orchestrator_core::config::daemon::LimitsConfig;
+use tokio_util::task::TaskTracker;
 
+use super::super::Gateway;
 use super::rig::*;
+use crate::metrics::{Outcome, Route};
 
 /// Reads how many requests ended how, at the instance `name`.
 fn ended(rig: &Rig, name: &str) -> Vec<(Route, Outcome, u64)> {
@@ -106,4 +111,12 @@ async fn the_engine_is_told_who_asks_and_nothing_secret() {
     let answer = rig.raw_answer(headers).await;
     assert!(answer.contains("x-request-id: trace-7") && answer.contains("x-conversation-id: c-1"), "{answer}");
     assert!(!answer.contains("sk-secret"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_request_under_way_consists_of_stays_small() {
+    let gateway = Gateway::new(Scheduler::new([nowhere().await]), &LimitsConfig::default(), TaskTracker::new());
+    let request = http::Request::new(Full::new(Bytes::new()));
+    let size = size_of_val(&gateway.handle(request));
+    assert!(size <= 6 * 1024, "{size} bytes: is there a future that is moved, or a large one that is not boxed?");
 }
