@@ -95,6 +95,10 @@ error_codes! {
     UpstreamTimeout = "instance.upstream_timeout", exit 33, http 504;
     /// All places of the instance are taken and its queue is full.
     InstanceBusy = "instance.busy", exit 34, http 429;
+    /// There is no room in memory for the instance, whatever is unloaded.
+    NoRoom = "instance.no_room", exit 35, http 507;
+    /// Another operation has the runtime to itself.
+    RuntimeHeld = "runtime.held", exit 36, http 409;
     /// The server of an instance failed several requests in a row, and is left alone for a while.
     CircuitOpen = "instance.circuit_open", exit 38, http 503;
     /// The model does not exist where the reference points.

@@ -45,12 +45,6 @@ impl Timestamp {
         u64::try_from(Self::now().as_millis() - self.as_millis()).unwrap_or(0)
     }
 
-    /// Returns the time until then; none for a moment that has passed.
-    #[must_use]
-    pub fn remaining(self) -> std::time::Duration {
-        std::time::Duration::from_millis(u64::try_from(self.as_millis() - Self::now().as_millis()).unwrap_or(0))
-    }
-
     /// Returns the moment that lies `duration` after this one.
     #[must_use]
     pub fn after(self, duration: std::time::Duration) -> Self {

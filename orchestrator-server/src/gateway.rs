@@ -18,6 +18,7 @@ mod openai;
 mod pool;
 mod proxy;
 mod relay;
+mod requester;
 mod routing;
 mod stations;
 mod ticket;
@@ -36,6 +37,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response};
 use orchestrator_core::config::daemon::LimitsConfig;
 use orchestrator_core::event::{EventDraft, Timestamp};
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio_util::task::TaskTracker;
@@ -57,8 +59,8 @@ pub(crate) trait Admission: Clone + Send + Sync + 'static {
     /// A place in an instance.
     type Lease: InstanceLease;
 
-    /// Waits for a place in the instance that serves `model`, starting it where it does not run.
-    fn admit(&self, model: &str) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
+    /// Waits for a place in an instance that serves `model`, starting it where it does not run.
+    fn admit(&self, model: &str, requester: Requester) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
 
     /// Records what happened to a request.
     fn record(&self, event: EventDraft);
@@ -170,7 +172,8 @@ impl<A: Admission> Gateway<A> {
         let asked = routing::head_of(&body)?;
         let offers_tools = asked.offers_tools && head.uri.path() == MODEL_ROUTES[0];
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false, ticket };
+        let requester = requester::of(&head.headers)?;
+        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false, requester, ticket };
         if offers_tools {
             // Boxed: its state is as large as that of all other requests together, and would be part of theirs.
             return Box::pin(self.tool_request(&asked.model, forward)).await;

@@ -8,6 +8,8 @@ mod gateway;
 mod homes;
 mod lifecycle;
 mod recovery;
+mod regressions;
+mod scheduling;
 mod slow_clients;
 mod support;
 mod tools;

@@ -169,6 +169,8 @@ pub struct FakeStats {
     pub aborted: u64,
     /// Those that it answered completely.
     pub completed: u64,
+    /// The headers of the last request to its model.
+    pub last_headers: Vec<String>,
     /// The body of the last request to its model.
     pub last_body: String,
     /// The bodies of all requests to its model.

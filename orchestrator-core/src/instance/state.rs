@@ -12,6 +12,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub enum StartStep {
     ResolvingModel,
     /// Looking for the engine.
     FindingEngine,
+    /// Waiting for memory, or for a place among the instances that may run at once.
+    WaitingForRoom,
     /// Choosing a port and starting the program.
     Launching,
 }
@@ -350,6 +353,27 @@ pub struct InstanceSnapshot {
     pub state: InstanceState,
     /// How many times its server was started again by itself since the last `up`.
     pub restarts: u32,
+    /// When its next start is due, while one is waited for. Unlike the moment in its state, this holds when somebody sets
+    /// the clock.
+    pub next_start: Option<Instant>,
     /// Grows by one with each change.
     pub generation: u64,
+}
+
+impl InstanceSnapshot {
+    /// Returns how long it is until the next start, while one is waited for.
+    #[must_use]
+    pub fn next_start_in(&self) -> Option<Duration> {
+        self.next_start.map(|next_start| next_start.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns its state with the moment of the next start as the clock would show it now.
+    #[must_use]
+    pub fn state_now(&self) -> InstanceState {
+        let mut state = self.state.clone();
+        if let (InstanceState::Backoff { until, .. }, Some(left)) = (&mut state, self.next_start_in()) {
+            *until = Timestamp::now().after(left);
+        }
+        state
+    }
 }

@@ -15,6 +15,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use orchestrator_core::error::causes_of;
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::{InstanceName, Problem};
 use tokio::time::Instant;
 
@@ -52,6 +53,8 @@ pub(super) struct Forward<'t> {
     pub(super) body: Bytes,
     /// Whether the body holds the changes of the instance's configuration already.
     pub(super) is_final: bool,
+    /// Who sent it.
+    pub(super) requester: Requester,
     /// The client's request, where this is the one; it goes with the body of the answer.
     pub(super) ticket: &'t mut Option<Ticket>,
 }
@@ -108,8 +111,8 @@ impl Proxy {
         loop {
             let lease = match first.take() {
                 Some(lease) => lease,
-                None if failed.is_some() => readmit(admission, model).await?,
-                None => admission.admit(model).await?,
+                None if failed.is_some() => readmit(admission, model, forward.requester).await?,
+                None => admission.admit(model, forward.requester).await?,
             };
             let station = self.stations.of(lease.instance());
             if let Some(ticket) = forward.ticket.as_mut() {
@@ -309,10 +312,10 @@ fn tell<A: Admission>(admission: &A, station: &Station, instance: &InstanceName,
 }
 
 /// Waits for a place in an instance that has just failed, and gives it a while to be started again.
-async fn readmit<A: Admission>(admission: &A, model: &str) -> Result<A::Lease, Problem> {
+async fn readmit<A: Admission>(admission: &A, model: &str, requester: Requester) -> Result<A::Lease, Problem> {
     let deadline = Instant::now() + COMING_BACK;
     loop {
-        let problem = match admission.admit(model).await {
+        let problem = match admission.admit(model, requester).await {
             Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() => problem,
             outcome => return outcome,
         };

@@ -49,7 +49,7 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-orchestrator-to
 impl<A: Admission> Gateway<A> {
     /// Answers a chat request that seems to offer tools.
     pub(super) async fn tool_request(&self, model: &str, mut forward: Forward<'_>) -> Result<Response<Body>, Problem> {
-        let lease = self.admission.admit(model).await?;
+        let lease = self.admission.admit(model, forward.requester).await?;
         if let Some(ticket) = forward.ticket.as_mut() {
             ticket.place(self.stations().of(lease.instance()));
         }
@@ -74,6 +74,7 @@ impl<A: Admission> Gateway<A> {
             admission: self.admission.clone(),
             model: model.to_owned(),
             path: forward.path,
+            requester: forward.requester,
             headers: forward.headers,
             request,
             mode,

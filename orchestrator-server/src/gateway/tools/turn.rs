@@ -15,6 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt, Limited};
 use orchestrator_core::instance::spec::ToolsMode;
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_toolcall::{
     Call, Constraint, Correction, Envelope, Fidelity, Finish, ModelFamily, Reask, ReaskStep, RuntimeCapabilities, ToolSet, Verdict,
@@ -42,6 +43,7 @@ pub(super) struct Turn<A: Admission> {
     pub(super) admission: A,
     pub(super) model: String,
     pub(super) path: PathAndQuery,
+    pub(super) requester: Requester,
     pub(super) headers: HeaderMap,
     pub(super) request: ToolRequest,
     pub(super) mode: ToolsMode,
@@ -151,6 +153,7 @@ impl<A: Admission> Turn<A> {
                 headers: self.headers.clone(),
                 body,
                 is_final: true,
+                requester: self.requester,
                 // The client's request is counted as a whole, not question by question.
                 ticket: &mut None,
             };
