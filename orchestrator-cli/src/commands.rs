@@ -90,6 +90,6 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Env(EnvCommand::Rm(arguments)) => env::rm::run(context, &arguments).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Completions(arguments) => completions::run(context, &arguments),
-        Command::GenerateDocs => generate_docs::run(context),
+        Command::GenerateDocs(arguments) => generate_docs::run(context, &arguments),
     }
 }

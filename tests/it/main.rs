@@ -11,6 +11,7 @@ mod recovery;
 mod regressions;
 mod reload;
 mod scheduling;
+mod slow_clients;
 mod support;
 mod switching;
 mod tools;
