@@ -24,10 +24,11 @@ pub(crate) use error::WireError;
 pub(crate) use head::Framing;
 
 /// The longest head of an answer that is taken.
-const LONGEST_HEAD: usize = 64 * 1024;
+const LONGEST_HEAD: usize = 16 * 1024;
 /// What is set aside for reading, at first and once it was filled: most answers are short, or come in short pieces.
 const SMALLEST_READ: usize = 4 * 1024;
-const LARGEST_READ: usize = 64 * 1024;
+/// Each stream may cost that much when its client does not read.
+const LARGEST_READ: usize = 16 * 1024;
 
 /// A connection, between requests or in one.
 pub(crate) struct Attached<T> {

@@ -138,6 +138,8 @@ pub enum BadAnswer {
     ShortBody,
     /// It promises a large body and sends half of it.
     ShortLargeBody,
+    /// It sends a good body of 8 KiB, one byte at a time.
+    DrippingBody,
     /// It sends more than it promised.
     LongBody,
     /// It sends a stream whose framing breaks.

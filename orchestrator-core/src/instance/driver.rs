@@ -270,10 +270,12 @@ impl Driver {
 
     fn announce(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
-        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()))
-            .about(&self.name)
-            .with_data(serde_json::json!({ "from": before, "to": state.name(), "cause": why }));
-        self.services.events.record(draft);
+        let mut data = serde_json::json!({ "from": before, "to": state.name(), "cause": why });
+        if let Some(failure) = state.failure() {
+            data["failure"] = failure.kind().into();
+        }
+        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()));
+        self.services.events.record(draft.about(&self.name).with_data(data));
         self.publish();
     }
 

@@ -114,6 +114,28 @@ impl ExitCause {
     }
 }
 
+impl ExitCause {
+    /// Returns the cause in one word, the same as on the wire: for what counts causes.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Requested => "requested",
+            Self::OutOfMemory => "out_of_memory",
+            Self::BadArgument { .. } => "bad_argument",
+            Self::PortTaken => "port_taken",
+            Self::MissingLibrary { .. } => "missing_library",
+            Self::UnknownArchitecture { .. } => "unknown_architecture",
+            Self::ModelRejected { .. } => "model_rejected",
+            Self::Signal { .. } => "signal",
+            Self::NeverReady => "never_ready",
+            Self::Unresponsive => "unresponsive",
+            Self::Status { .. } => "status",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl std::fmt::Display for ExitCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -176,6 +198,15 @@ impl Failure {
                 };
                 problem.with_hint(format!("run `orch logs {name} --stream stderr` for all it said{more}"))
             }
+        }
+    }
+
+    /// Returns the failure in one word: for what counts failures.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotStarted(_) => "not_started",
+            Self::Exited(report) => report.cause.kind(),
         }
     }
 
@@ -279,6 +310,23 @@ impl InstanceState {
             Self::Failed { .. } => "has failed",
         }
     }
+
+    /// Returns why it does not run although it should, in the states that are about that.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Backoff { failure, .. } | Self::Failed { failure, .. } => Some(failure),
+            Self::Stopped { .. }
+            | Self::Starting { .. }
+            | Self::Loading { .. }
+            | Self::Ready { .. }
+            | Self::Unhealthy { .. }
+            | Self::Stopping { .. } => None,
+        }
+    }
+
+    /// Every name of a state.
+    pub const NAMES: [&'static str; 8] = ["stopped", "starting", "loading", "ready", "unhealthy", "stopping", "backoff", "failed"];
 
     /// Returns the one-word name of the state.
     #[must_use]

@@ -48,6 +48,12 @@ impl Lease {
         self.address
     }
 
+    /// Returns who that server is.
+    #[must_use]
+    pub fn server(&self) -> &WorkloadIdentity {
+        &self.identity
+    }
+
     /// Returns the instance.
     #[must_use]
     pub fn instance(&self) -> &InstanceName {
@@ -149,8 +155,7 @@ fn why_not(seen: &InstanceSnapshot) -> Option<Problem> {
             Some(problem.with_hint(format!("mend the cause and run `orch up {name}`; `orch describe {name}` tells more")))
         }
         InstanceState::Backoff { failure, .. } => {
-            let mut problem = failure.to_problem(name.as_str());
-            problem.retry_after_seconds = Some(whole_seconds(seen.next_start_in().unwrap_or_default()).max(1));
+            let mut problem = failure.to_problem(name.as_str()).with_retry_after(seen.next_start_in().unwrap_or_default());
             problem.status = 503;
             Some(problem)
         }
