@@ -16,6 +16,7 @@ pub mod hardware;
 pub mod home_failure;
 pub mod instance;
 pub mod launcher;
+pub mod memory_watch;
 pub mod model;
 pub mod names;
 pub mod operation;

@@ -11,6 +11,7 @@ mod lease;
 mod owner_lock;
 mod recovery;
 mod routes;
+mod runtimes;
 mod services;
 mod shutdown;
 
@@ -24,6 +25,7 @@ use crate::config::DaemonConfig;
 use crate::error::Problem;
 use crate::event::{Event, EventDraft};
 use crate::hardware::Hardware;
+use crate::memory_watch::MemoryWatch;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 
@@ -32,6 +34,7 @@ pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};
 pub use lease::Lease;
 pub use routes::ServedModel;
+pub use runtimes::{RuntimeStatus, RuntimeSummary};
 pub use shutdown::ShutdownMode;
 
 pub(crate) use services::Services;
@@ -124,6 +127,12 @@ impl Orchestrator {
     /// Returns what this machine has.
     pub async fn hardware(&self) -> Hardware {
         self.inner.services.hardware.probe().await
+    }
+
+    /// Returns how full the machine's memory is, and asks it anew where that is wanted.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryWatch {
+        &self.inner.services.memory
     }
 }
 

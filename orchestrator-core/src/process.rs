@@ -9,6 +9,8 @@
 //! | `spawn` | how a plan becomes a child process |
 //! | `workload` | a started or adopted server: its end, its memory, its listener |
 //! | `ending` | ask, wait, freeze, kill, prove that nothing is left |
+//! | `oom` | whether the kernel killed for want of memory |
+//! | `command` | a short program that is run to its end, or killed with its tree |
 //! | [`output`] | rotating and reading what servers wrote |
 //! | [`ports`] | free ports, and who holds one |
 //!
@@ -22,8 +24,10 @@
 //!
 //! This module decides nothing about restarts and knows no engine.
 
+pub(crate) mod command;
 mod ending;
 mod identity;
+mod oom;
 pub mod output;
 pub mod ports;
 mod spawn;

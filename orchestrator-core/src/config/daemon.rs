@@ -58,10 +58,18 @@ pub struct LimitsConfig {
     pub start_wait: ConfigDuration,
     /// How long an engine may take to answer the head of a response.
     pub first_byte: ConfigDuration,
+    /// How full the machine's memory, or that of a device, may be before a warning is shown, in percent. 0 turns the
+    /// warning off.
+    pub memory_warning_percent: u8,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { max_body_mb: 32, start_wait: ConfigDuration::from_secs(600), first_byte: ConfigDuration::from_secs(600) }
+        Self {
+            max_body_mb: 32,
+            start_wait: ConfigDuration::from_secs(600),
+            first_byte: ConfigDuration::from_secs(600),
+            memory_warning_percent: 85,
+        }
     }
 }

@@ -35,7 +35,7 @@ use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
-use crate::store::InstanceRecord;
+use crate::store::{InstanceRecord, StoreError};
 use launch::Launched;
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
@@ -86,6 +86,16 @@ pub(crate) enum Beginning {
     Adopted { adopted: Adopted, wanted: bool, restarts: u32 },
 }
 
+impl Beginning {
+    const fn why(&self) -> &'static str {
+        match self {
+            Self::Stopped => "it has not been started yet",
+            Self::Lost { .. } => "its server ended while nobody watched it",
+            Self::Adopted { .. } => "its server was taken over from an earlier owner",
+        }
+    }
+}
+
 /// Others' end of an instance's task.
 #[derive(Clone)]
 pub(crate) struct InstanceHandle {
@@ -106,6 +116,7 @@ impl InstanceHandle {
 pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
     let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
     let activity = Arc::new(Activity::new(spec.concurrency));
+    let cause = beginning.why().to_owned();
     let (phase, wanted, restarts, workload) = match beginning {
         Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None),
         Beginning::Lost { restarts } => {
@@ -115,10 +126,11 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         }
         Beginning::Adopted { adopted, wanted, restarts } => {
             let workload = Some(adopted.workload.clone());
-            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, workload)
+            (Phase::Loading(Loading::taken_over(adopted, services, &spec)), wanted, restarts, workload)
         }
     };
-    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, generation: 0 };
+    let since = Timestamp::now();
+    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), since, cause, restarts, generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
     let span = info_span!("instance", name = %spec.name);
@@ -196,28 +208,34 @@ impl Driver {
             DriverEvent::Exited(exit) => self.handle_exit(exit).await,
             DriverEvent::Probed(outcome) => self.handle_probe(outcome).await,
             DriverEvent::Stopped(result) => self.handle_stopped(result).await,
-            DriverEvent::RestartDue => self.restart_now().await,
+            DriverEvent::RestartDue => self.restart_now(),
             DriverEvent::Detach => {}
         }
     }
 
-    async fn restart_now(&mut self) {
+    /// Starts a server again by ourselves. Nobody waits for an acknowledgement, so nothing is written before: the note
+    /// of the new server says it all, and until then its marks do.
+    fn restart_now(&mut self) {
         self.restarts = self.restarts.saturating_add(1);
-        self.begin_start("its server is started again").await;
+        let starting = self.prepare_start();
+        self.show(starting, "its server is started again");
     }
 
     async fn begin_start(&mut self, why: &str) {
+        let starting = self.prepare_start();
+        self.enter(starting, why).await;
+    }
+
+    fn prepare_start(&mut self) -> Phase {
         self.then_start = false;
-        let launch = launch::launch(self.services.clone(), self.spec.clone(), self.logs.clone(), self.last_port);
-        self.enter(Phase::starting(launch), why).await;
+        Phase::starting(launch::launch(self.services.clone(), self.spec.clone(), self.logs.clone(), self.last_port))
     }
 
     async fn handle_launched(&mut self, launched: Launched) {
         self.last_port = Some(launched.server.address.port());
         let why = format!("{} listens on {}", launched.server.identity, launched.server.address);
-        let adopted = Adopted { workload: launched.workload, server: launched.server };
         let stop_was_asked = matches!(self.phase, Phase::Starting { stop_asked: true, .. });
-        let loading = Loading::begin(adopted, &self.spec, launched.stderr_offset);
+        let loading = Loading::started(launched, &self.services, &self.spec);
         self.enter(Phase::Loading(loading), &why).await;
         if stop_was_asked {
             self.begin_stop(Trouble::Requested).await;
@@ -233,33 +251,55 @@ impl Driver {
         self.announce(before, why);
     }
 
+    /// Changes the phase and tells everybody; what must be remembered is written later.
+    fn show(&mut self, phase: Phase, why: &str) {
+        let before = self.phase.state().name();
+        self.phase = phase;
+        self.workload_publisher.send_replace(self.phase.workload().cloned());
+        self.announce(before, why);
+    }
+
     fn announce(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
         let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()))
             .about(&self.name)
             .with_data(serde_json::json!({ "from": before, "to": state.name(), "cause": why }));
         self.services.events.record(draft);
-        self.publish();
+        let (since, cause) = (Timestamp::now(), why.to_owned());
+        self.publisher.send_modify(|snapshot| {
+            *snapshot = InstanceSnapshot {
+                spec: self.spec.clone(),
+                state,
+                since,
+                cause,
+                restarts: self.restarts,
+                generation: snapshot.generation + 1,
+            };
+        });
     }
 
+    /// Tells everybody what changed within the present state.
     fn publish(&mut self) {
         let (spec, state, restarts) = (self.spec.clone(), self.phase.state(), self.restarts);
         self.publisher.send_modify(|snapshot| {
-            let generation = snapshot.generation + 1;
-            *snapshot = InstanceSnapshot { spec, state, restarts, generation };
+            let (since, cause) = (snapshot.since, std::mem::take(&mut snapshot.cause));
+            *snapshot = InstanceSnapshot { spec, state, since, cause, restarts, generation: snapshot.generation + 1 };
         });
     }
 
     async fn persist(&mut self) {
+        Self::warn_unless_stored(self.services.store.put_instance(self.record()).await);
+    }
+
+    /// Returns what must be remembered now.
+    fn record(&self) -> InstanceRecord {
         let server = self.phase.state().server().cloned();
-        let record = InstanceRecord {
-            name: self.name.clone(),
-            wanted: self.wanted,
-            spec: Some((*self.spec).clone()),
-            server,
-            restarts: self.restarts,
-        };
-        if let Err(error) = self.services.store.put_instance(record).await {
+        let spec = Some((*self.spec).clone());
+        InstanceRecord { name: self.name.clone(), wanted: self.wanted, spec, server, restarts: self.restarts }
+    }
+
+    fn warn_unless_stored(stored: Result<(), StoreError>) {
+        if let Err(error) = stored {
             warn!(%error, "the state of the instance could not be stored; its processes carry our mark and will be found again");
         }
     }

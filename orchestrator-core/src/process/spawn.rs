@@ -48,7 +48,8 @@ pub(crate) fn spawn(owner_tag: &str, order: &LaunchOrder) -> Result<Child, Launc
     Ok(child)
 }
 
-fn is_held_back(name: &OsStr) -> bool {
+/// Whether a variable of ours is not handed on to what we start.
+pub(crate) fn is_held_back(name: &OsStr) -> bool {
     let name = name.as_bytes();
     let is_secret = SECRET_ENDINGS.iter().any(|ending| {
         let start = name.len().wrapping_sub(ending.len());

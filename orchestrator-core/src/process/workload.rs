@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::ending::end_all;
 use super::identity::{ProcessHandle, Stamp, boot_id};
+use super::oom::OomCounters;
 use super::ports;
 use super::spawn::spawn;
 use super::table::{FileId, MarkScope, ProcessRecord, read_table, table_error};
@@ -34,6 +35,8 @@ pub(crate) struct LocalWorkload {
     identity: WorkloadIdentity,
     leader: ProcessHandle,
     kin: Arc<Kin>,
+    /// The kernel's kills for want of memory before its time.
+    oom_counters: Arc<OomCounters>,
     /// What the thread that waits for a child of ours has seen; `None` for an adopted process.
     life: Option<watch::Receiver<Life>>,
 }
@@ -71,8 +74,9 @@ impl LocalWorkload {
     }
 
     /// Takes over a process that somebody else started.
-    pub(crate) const fn adopted(kin: Arc<Kin>, leader: ProcessHandle, identity: ProcessIdentity) -> Self {
-        Self { identity: WorkloadIdentity::Process(identity), leader, kin, life: None }
+    pub(crate) fn adopted(kin: Arc<Kin>, leader: ProcessHandle, identity: ProcessIdentity) -> Self {
+        let oom_counters = Arc::new(OomCounters::of(identity.pid));
+        Self { identity: WorkloadIdentity::Process(identity), leader, kin, oom_counters, life: None }
     }
 
     /// Waits until the life of a child satisfies `condition`; `None` when nobody watches it.
@@ -130,6 +134,16 @@ impl Workload for LocalWorkload {
         (pages > 0).then(|| pages.saturating_mul(procfs::page_size()))
     }
 
+    async fn process_ids(&self) -> Vec<u32> {
+        let found = look(&self.kin, self.scope()).await.unwrap_or_default();
+        found.iter().filter(|record| record.alive).map(|record| record.pid).collect()
+    }
+
+    async fn saw_oom_kill(&self) -> bool {
+        let counters = Arc::clone(&self.oom_counters);
+        blocking(move || Ok(counters.have_risen())).await.unwrap_or(false)
+    }
+
     async fn owns_listener(&self, address: SocketAddr) -> Option<bool> {
         let (kin, scope) = (Arc::clone(&self.kin), self.scope());
         let told = blocking(move || {
@@ -152,7 +166,8 @@ fn live(owner_tag: &Arc<str>, order: &LaunchOrder, report: oneshot::Sender<Resul
     let (tell, life) = watch::channel(Life::Running);
     let kin = match introduce(&child, owner_tag, order) {
         Ok((kin, leader, identity)) => {
-            let workload = LocalWorkload { identity, leader, kin: Arc::clone(&kin), life: Some(life) };
+            let oom_counters = Arc::new(OomCounters::of(child.id()));
+            let workload = LocalWorkload { identity, leader, kin: Arc::clone(&kin), oom_counters, life: Some(life) };
             if report.send(Ok(workload)).is_err() {
                 abandon(&mut child, &order.instance);
             }
