@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use orchestrator_core::hardware::Hardware;
 
 use super::{Control, JsonBody};
-use crate::api::{DaemonStatus, HealthAnswer, InstanceCounts, ShutdownRequest};
+use crate::api::{DaemonStatus, HealthAnswer, ShutdownRequest};
 use crate::daemon::VERSION;
 
 pub(super) async fn health(State(control): State<Control>) -> Json<HealthAnswer> {
@@ -15,13 +15,7 @@ pub(super) async fn health(State(control): State<Control>) -> Json<HealthAnswer>
 }
 
 pub(super) async fn status(State(control): State<Control>) -> Json<DaemonStatus> {
-    let instances = control.orchestrator.instances().await.instances;
-    let counts = InstanceCounts {
-        configured: instances.len(),
-        running: instances.iter().filter(|instance| instance.pid.is_some()).count(),
-        ready: instances.iter().filter(|instance| instance.state == "ready").count(),
-    };
-    Json(control.status.status(counts))
+    Json(control.status.status(control.orchestrator.instances().await))
 }
 
 pub(super) async fn hardware(State(control): State<Control>) -> Json<Hardware> {
