@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use tokio::sync::{oneshot, watch};
 
+use super::Cleared;
 use super::ending::end_all;
 use super::identity::{ProcessHandle, Stamp, boot_id};
 use super::oom::OomCounters;
@@ -35,6 +36,7 @@ pub(crate) struct LocalWorkload {
     identity: WorkloadIdentity,
     leader: ProcessHandle,
     kin: Arc<Kin>,
+    cleared: Cleared,
     /// The kernel's kills for want of memory before its time.
     oom_counters: Arc<OomCounters>,
     /// What the thread that waits for a child of ours has seen; `None` for an adopted process.
@@ -61,22 +63,23 @@ impl Life {
 
 impl LocalWorkload {
     /// Starts a child. When the caller no longer waits for this once the child is there, it is killed.
-    pub(crate) async fn start(owner_tag: &Arc<str>, order: &LaunchOrder) -> Result<Self, LaunchError> {
+    pub(crate) async fn start(owner_tag: &Arc<str>, order: &LaunchOrder, cleared: &Cleared) -> Result<Self, LaunchError> {
         let (report, started) = oneshot::channel();
-        let (owner_tag, order) = (Arc::clone(owner_tag), order.clone());
+        let (owner_tag, order, cleared) = (Arc::clone(owner_tag), order.clone(), cleared.clone());
         let failed = |source| LaunchError::System { action: "start the thread that waits for the server", source };
         thread::Builder::new()
             .name(format!("wait-{}", order.instance))
             .stack_size(WAITING_THREAD_STACK)
-            .spawn(move || live(&owner_tag, &order, report))
+            .spawn(move || live(&owner_tag, &order, cleared, report))
             .map_err(failed)?;
         started.await.map_err(|_closed| failed(std::io::ErrorKind::BrokenPipe.into()))?
     }
 
     /// Takes over a process that somebody else started.
-    pub(crate) fn adopted(kin: Arc<Kin>, leader: ProcessHandle, identity: ProcessIdentity) -> Self {
+    pub(crate) fn adopted(kin: Arc<Kin>, leader: ProcessHandle, identity: ProcessIdentity, cleared: &Cleared) -> Self {
         let oom_counters = Arc::new(OomCounters::of(identity.pid));
-        Self { identity: WorkloadIdentity::Process(identity), leader, kin, oom_counters, life: None }
+        let cleared = cleared.clone();
+        Self { identity: WorkloadIdentity::Process(identity), leader, kin, cleared, oom_counters, life: None }
     }
 
     /// Waits until the life of a child satisfies `condition`; `None` when nobody watches it.
@@ -124,6 +127,7 @@ impl Workload for LocalWorkload {
             let _settled = tokio::time::timeout(STATUS_DEADLINE, self.observed(|life| matches!(life, Life::Settled(_)))).await;
         }
         end_all(&self.kin, grace).await?;
+        self.cleared.note(&self.kin.instance);
         let exit = tokio::time::timeout(STATUS_DEADLINE, self.observed(|life| matches!(life, Life::Settled(_)))).await;
         Ok(exit.ok().flatten().unwrap_or(WorkloadExit::Unseen))
     }
@@ -155,7 +159,7 @@ impl Workload for LocalWorkload {
 }
 
 /// The life of the thread that waits for a child: start it, report it, wait for its end, see what it left, reap it.
-fn live(owner_tag: &Arc<str>, order: &LaunchOrder, report: oneshot::Sender<Result<LocalWorkload, LaunchError>>) {
+fn live(owner_tag: &Arc<str>, order: &LaunchOrder, cleared: Cleared, report: oneshot::Sender<Result<LocalWorkload, LaunchError>>) {
     let mut child = match spawn(owner_tag, order) {
         Ok(child) => child,
         Err(error) => {
@@ -167,7 +171,7 @@ fn live(owner_tag: &Arc<str>, order: &LaunchOrder, report: oneshot::Sender<Resul
     let kin = match introduce(&child, owner_tag, order) {
         Ok((kin, leader, identity)) => {
             let oom_counters = Arc::new(OomCounters::of(child.id()));
-            let workload = LocalWorkload { identity, leader, kin: Arc::clone(&kin), oom_counters, life: Some(life) };
+            let workload = LocalWorkload { identity, leader, kin: Arc::clone(&kin), cleared, oom_counters, life: Some(life) };
             if report.send(Ok(workload)).is_err() {
                 abandon(&mut child, &order.instance);
             }
