@@ -142,7 +142,7 @@ impl Launcher for LocalLauncher {
         if self.cleared.names().contains(instance) {
             return Ok(0);
         }
-        end_all(&Arc::new(self.kin(instance, None)), Duration::ZERO).await
+        end_all(&Arc::new(self.kin(instance, None)), MarkScope::All, Duration::ZERO).await
     }
 
     async fn discover(&self) -> Result<Vec<DiscoveredWorkload>, LaunchError> {

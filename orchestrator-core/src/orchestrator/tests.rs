@@ -105,12 +105,12 @@ async fn a_server_whose_policy_knows_no_delay_comes_back_at_once() {
 async fn an_engine_without_a_health_path_is_asked_for_its_models() {
     let home = Home::new();
     home.instance("a", "pathless", "healthcheck: {interval: 20ms, retries: 1}");
-    home.instance("b", "pathless", "healthcheck: {start_period: 300ms, fallback_path: /none}\nrestart_policy: {enabled: false}");
+    home.instance("b", "pathless", "healthcheck: {fallback_path: /none}");
     let orchestrator = home.open().await;
     up(&orchestrator, "a").await;
     orchestrator.up(&name("b")).await.unwrap();
-    let problem = orchestrator.wait_ready(&name("b")).await.unwrap_err();
-    assert!(problem.to_string().ends_with("it did not become ready in time: `GET /none` answered 404"), "{problem}");
+    let is_told = |state: &InstanceState| matches!(state, InstanceState::Loading { detail, .. } if detail == "`GET /none` answered 404");
+    wait_state(&orchestrator, "b", is_told).await;
     assert_eq!(orchestrator.describe(&name("a")).await.unwrap().summary.state, "ready");
     orchestrator.shutdown(ShutdownMode::StopAll).await;
 }
@@ -318,7 +318,10 @@ async fn a_server_that_is_never_ready_is_ended() {
     orchestrator.up(&name("a")).await.unwrap();
     let problem = orchestrator.wait_ready(&name("a")).await.unwrap_err();
     assert_eq!(problem.code, ErrorCode::InstanceStartTimeout);
-    assert!(problem.to_string().ends_with("it did not become ready in time: `GET /health` answered 503"), "{problem}");
+    // A busy machine may not even let it listen in time.
+    let said = problem.to_string();
+    let last_answer = said.split_once("it did not become ready in time: ").unwrap().1;
+    assert!(["`GET /health` answered 503", "it does not listen on its port yet"].contains(&last_answer), "{problem}");
     assert!(matches!(wait_state(&orchestrator, "a", |_| true).await, InstanceState::Failed { .. }));
     let reason = orchestrator.describe(&name("a")).await.unwrap().reason;
     assert!(reason.starts_with("failed since ") && reason.ends_with("`restart_policy.enabled` is false"), "{reason}");

@@ -19,6 +19,7 @@ use super::ending::end_all;
 use super::identity::{ProcessHandle, Stamp};
 use super::output::readable;
 use super::spawn::is_held_back;
+use super::table::MarkScope;
 use super::tree::Kin;
 use super::{INSTANCE_VARIABLE, OWNER_VARIABLE};
 use crate::launcher::{LaunchError, OutputFiles};
@@ -121,7 +122,7 @@ impl CommandOrder {
 
     async fn end_tree(&self, leader: Option<Stamp>) -> Result<usize, LaunchError> {
         let kin = Kin::new(Arc::clone(&self.owner_tag), self.instance.clone(), leader, OutputFiles::default());
-        end_all(&Arc::new(kin), Duration::ZERO).await
+        end_all(&Arc::new(kin), MarkScope::All, Duration::ZERO).await
     }
 }
 

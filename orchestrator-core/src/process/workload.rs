@@ -103,6 +103,12 @@ impl LocalWorkload {
         WorkloadExit::Unseen
     }
 
+    /// How far the end of it is looked for. Before one of ours was started, everything that carried the same marks was
+    /// ended; of one that was taken over nobody knows that.
+    fn ending_scope(&self) -> MarkScope {
+        if self.life.is_some() { self.scope() } else { MarkScope::All }
+    }
+
     fn scope(&self) -> MarkScope {
         // What it started is younger than it is.
         MarkScope::StartedSince(self.leader.stamp().start_ticks)
@@ -126,7 +132,7 @@ impl Workload for LocalWorkload {
         if self.life.as_ref().is_some_and(|life| matches!(*life.borrow(), Life::Ended(_))) {
             let _settled = tokio::time::timeout(STATUS_DEADLINE, self.observed(|life| matches!(life, Life::Settled(_)))).await;
         }
-        end_all(&self.kin, grace).await?;
+        end_all(&self.kin, self.ending_scope(), grace).await?;
         self.cleared.note(&self.kin.instance);
         let exit = tokio::time::timeout(STATUS_DEADLINE, self.observed(|life| matches!(life, Life::Settled(_)))).await;
         Ok(exit.ok().flatten().unwrap_or(WorkloadExit::Unseen))

@@ -42,9 +42,14 @@ impl Driver {
         match self.after(Failure::Exited(report), ready_for) {
             Next::Rest { phase, why } => {
                 self.show(*phase, &why);
-                let (record, store) = (self.record(), self.services.store.clone());
-                let ((), stored) = tokio::join!(clear_away(&workload), store.put_instance(record));
-                Self::warn_unless_stored(stored);
+                if self.phase.is_over() {
+                    // The next start is due: its own note comes in a moment, and says more.
+                    clear_away(&workload).await;
+                } else {
+                    let (record, store) = (self.record(), self.services.store.clone());
+                    let ((), stored) = tokio::join!(clear_away(&workload), store.put_instance(record));
+                    Self::warn_unless_stored(stored);
+                }
             }
             Next::StartAgain { why } => {
                 clear_away(&workload).await;

@@ -275,6 +275,11 @@ impl Phase {
         }
     }
 
+    /// Returns whether it is a wait that has no time left.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Backoff { until, .. } if *until <= Instant::now())
+    }
+
     /// Shows the phase as others see it.
     pub(super) fn state(&self) -> InstanceState {
         match self {
