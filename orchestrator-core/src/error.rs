@@ -94,6 +94,8 @@ error_codes! {
     UpstreamTimeout = "instance.upstream_timeout", exit 33, http 504;
     /// All places of the instance are taken and its queue is full.
     InstanceBusy = "instance.busy", exit 34, http 429;
+    /// There is no room in memory for the instance, whatever is unloaded.
+    NoRoom = "instance.no_room", exit 35, http 507;
     /// The model does not exist where the reference points.
     ModelNotFound = "model.not_found", exit 40, http 404;
     /// The model's file cannot be read.

@@ -1,7 +1,6 @@
 //! Instances: what one should be ([`InstanceSpec`]), what it is ([`InstanceState`]), and how it is shown
 //! ([`InstanceSummary`]).
 
-pub(crate) mod activity;
 pub(crate) mod driver;
 mod last_words;
 pub mod logs;

@@ -16,6 +16,7 @@ pub mod hardware;
 pub mod home_failure;
 pub mod instance;
 pub mod launcher;
+pub mod memory;
 pub mod memory_watch;
 pub mod model;
 pub mod names;
@@ -25,6 +26,7 @@ pub mod paths;
 pub mod process;
 pub mod provider;
 pub mod runtime;
+pub mod scheduler;
 pub mod store;
 
 pub use env::EnvRegistry;

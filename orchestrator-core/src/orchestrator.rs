@@ -12,6 +12,7 @@ mod owner_lock;
 mod recovery;
 mod routes;
 mod runtimes;
+mod scheduling;
 mod services;
 mod shutdown;
 
@@ -32,7 +33,7 @@ use crate::paths::Paths;
 pub use builder::OrchestratorBuilder;
 pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};
-pub use lease::Lease;
+pub use lease::{Lease, Requester};
 pub use routes::ServedModel;
 pub use runtimes::{RuntimeStatus, RuntimeSummary};
 pub use shutdown::ShutdownMode;

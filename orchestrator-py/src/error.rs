@@ -79,7 +79,8 @@ const fn class_of(code: ErrorCode) -> &'static str {
         | ErrorCode::InstanceUnhealthy
         | ErrorCode::UpstreamFailed
         | ErrorCode::UpstreamTimeout
-        | ErrorCode::InstanceBusy => "InstanceError",
+        | ErrorCode::InstanceBusy
+        | ErrorCode::NoRoom => "InstanceError",
         ErrorCode::ModelNotFound
         | ErrorCode::ModelUnreadable
         | ErrorCode::ModelInvalid

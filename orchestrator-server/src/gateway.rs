@@ -15,6 +15,7 @@ mod openai;
 mod pool;
 mod proxy;
 mod relay;
+mod requester;
 mod routing;
 mod tools;
 
@@ -30,6 +31,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response};
 use orchestrator_core::config::daemon::LimitsConfig;
 use orchestrator_core::event::{EventDraft, Timestamp};
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio_util::task::TaskTracker;
@@ -45,8 +47,8 @@ pub(crate) trait Admission: Clone + Send + Sync + 'static {
     /// A place in an instance.
     type Lease: InstanceLease;
 
-    /// Waits for a place in the instance that serves `model`, starting it where it does not run.
-    fn admit(&self, model: &str) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
+    /// Waits for a place in an instance that serves `model`, starting it where it does not run.
+    fn admit(&self, model: &str, requester: Requester) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
 
     /// Records what happened to a request.
     fn record(&self, event: EventDraft);
@@ -136,7 +138,8 @@ impl<A: Admission> Gateway<A> {
         let asked = routing::head_of(&body)?;
         let offers_tools = asked.offers_tools && head.uri.path() == MODEL_ROUTES[0];
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false };
+        let requester = requester::of(&head.headers)?;
+        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false, requester };
         if offers_tools {
             return self.tool_request(&asked.model, forward).await;
         }

@@ -81,6 +81,7 @@ const fn step_words(step: StartStep) -> &'static str {
     match step {
         StartStep::ResolvingModel => "looking at the model",
         StartStep::FindingEngine => "looking for the engine",
+        StartStep::WaitingForRoom => "waiting for room in memory",
         StartStep::Launching => "starting the server",
     }
 }

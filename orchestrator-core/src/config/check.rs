@@ -30,6 +30,9 @@ pub(super) fn instance(spec: &InstanceSpec, tree: &Node, naming: Naming<'_>) -> 
     rules.request(spec);
     if let Some(ttl) = spec.ttl {
         rules.longer_than_nothing(&["ttl"], ttl, "leave the key out to keep the instance loaded");
+        if spec.pinned {
+            rules.break_with(&["ttl"], "`ttl` unloads the instance, and `pinned` never does".to_owned(), "take one of the two out");
+        }
     }
     rules.faults
 }
@@ -70,6 +73,7 @@ pub(super) fn daemon(config: &DaemonConfig, tree: &Node) -> Vec<ConfigFault> {
             "the default is 85; 0 turns the warning off",
         );
     }
+    rules.longer_than_nothing(&["limits", "priority_step"], config.limits.priority_step, "the default is `10s`");
     match config.first_instance_port {
         Some(0) => rules.break_with(
             &["first_instance_port"],

@@ -27,7 +27,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{Instrument, debug, info_span, warn};
 
 use super::InstanceSpec;
-use super::activity::Activity;
 use super::probe::ProbeOutcome;
 use super::state::{ExitCause, ExitReport, Failure, InstanceSnapshot, RunningServer};
 use crate::error::{ErrorCode, Problem};
@@ -35,8 +34,9 @@ use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
+use crate::scheduler::policy::{Eviction, MemberId, MemoryNeed};
 use crate::store::{InstanceRecord, StoreError};
-use launch::Launched;
+use launch::{LaunchOutcome, LaunchRequest, Launched};
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
 
@@ -47,11 +47,22 @@ const FIRST_LOADING_POLL: Duration = Duration::from_millis(5);
 /// The longest wait between two questions to a loading server.
 const LONGEST_LOADING_POLL: Duration = Duration::from_millis(250);
 
+/// Who wants an instance to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A person, or a configuration.
+    Person,
+    /// Requests wait for it; when they are gone, it need not start.
+    Requests,
+}
+
 /// What others ask of an instance's task.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Run a server with this configuration. A server that runs already is left alone.
-    Up { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<()> },
+    Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<()> },
+    /// End the server: its room is needed, or nobody needs it.
+    Unload(Eviction),
     /// End the server, if there is one.
     Down { accepted: oneshot::Sender<Result<(), Problem>> },
     /// End the server, if there is one, and run one with this configuration.
@@ -61,7 +72,7 @@ pub(crate) enum Command {
 /// What can happen to an instance's task.
 enum DriverEvent {
     Command(Command),
-    Launched(Result<Launched, Problem>),
+    Launched(LaunchOutcome),
     Exited(WorkloadExit),
     Probed(ProbeOutcome),
     Stopped(Result<WorkloadExit, LaunchError>),
@@ -83,7 +94,7 @@ pub(crate) enum Beginning {
     /// Nothing runs, and something should: its server died while nobody watched.
     Lost { restarts: u32 },
     /// A server of an earlier owner runs.
-    Adopted { adopted: Adopted, wanted: bool, restarts: u32 },
+    Adopted { adopted: Adopted, held: MemoryNeed, wanted: bool, restarts: u32 },
 }
 
 impl Beginning {
@@ -101,7 +112,8 @@ impl Beginning {
 pub(crate) struct InstanceHandle {
     commands: mpsc::Sender<Command>,
     pub(crate) snapshot: watch::Receiver<InstanceSnapshot>,
-    pub(crate) activity: Arc<Activity>,
+    /// Its number with the scheduler.
+    pub(crate) member: MemberId,
     pub(crate) workload: watch::Receiver<Option<Arc<dyn Workload>>>,
 }
 
@@ -115,20 +127,20 @@ impl InstanceHandle {
 /// Starts the task of one instance.
 pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
     let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
-    let activity = Arc::new(Activity::new(spec.concurrency));
     let cause = beginning.why().to_owned();
-    let (phase, wanted, restarts, workload) = match beginning {
+    let (phase, wanted, restarts, held) = match beginning {
         Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None),
         Beginning::Lost { restarts } => {
             let report = ExitReport { cause: ExitCause::Unknown, stderr_tail: Vec::new(), at: Timestamp::now() };
             let waiting = Phase::Backoff { until: Instant::now(), due: Timestamp::now(), attempt: 1, failure: Failure::Exited(report) };
             (waiting, true, restarts, None)
         }
-        Beginning::Adopted { adopted, wanted, restarts } => {
-            let workload = Some(adopted.workload.clone());
-            (Phase::Loading(Loading::taken_over(adopted, services, &spec)), wanted, restarts, workload)
+        Beginning::Adopted { adopted, held, wanted, restarts } => {
+            (Phase::Loading(Loading::taken_over(adopted, services, &spec)), wanted, restarts, Some(held))
         }
     };
+    let workload = phase.workload().cloned();
+    let member = services.scheduler.enrol(&spec, held, &services.config.limits);
     let since = Timestamp::now();
     let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), since, cause, restarts, generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
@@ -137,6 +149,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
     let driver = Driver {
         name: spec.name.clone(),
         spec,
+        member,
         wanted,
         restarts,
         failures: 0,
@@ -147,16 +160,16 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         inbox,
         publisher,
         workload_publisher,
-        activity: activity.clone(),
         services: services.clone(),
     };
     services.tasks.spawn(driver.run().instrument(span));
-    InstanceHandle { commands, snapshot, activity, workload }
+    InstanceHandle { commands, snapshot, member, workload }
 }
 
 struct Driver {
     name: InstanceName,
     spec: Arc<InstanceSpec>,
+    member: MemberId,
     /// Whether a server should run.
     wanted: bool,
     restarts: u32,
@@ -171,7 +184,6 @@ struct Driver {
     inbox: mpsc::Receiver<Command>,
     publisher: watch::Sender<InstanceSnapshot>,
     workload_publisher: watch::Sender<Option<Arc<dyn Workload>>>,
-    activity: Arc<Activity>,
     services: Arc<Services>,
 }
 
@@ -190,7 +202,7 @@ impl Driver {
 
     /// Waits for the next thing that happens. Cancel-safe: all progress is kept in `self.phase`.
     async fn next_event(&mut self) -> DriverEvent {
-        let starting = matches!(self.phase, Phase::Starting { .. });
+        let starting = matches!(self.phase, Phase::Starting { .. }) && !self.phase.waits_for_room();
         tokio::select! {
             biased;
             Some(command) = self.inbox.recv() => DriverEvent::Command(command),
@@ -203,8 +215,12 @@ impl Driver {
     async fn handle_event(&mut self, event: DriverEvent) {
         match event {
             DriverEvent::Command(command) => self.handle_command(command).await,
-            DriverEvent::Launched(Ok(launched)) => self.handle_launched(launched).await,
-            DriverEvent::Launched(Err(problem)) => self.handle_failure(Failure::NotStarted(problem), None).await,
+            DriverEvent::Launched(LaunchOutcome::Launched(launched)) => self.handle_launched(launched).await,
+            DriverEvent::Launched(LaunchOutcome::Failed(problem)) => self.handle_failure(Failure::NotStarted(problem), None).await,
+            DriverEvent::Launched(LaunchOutcome::CalledOff) => {
+                self.wanted = self.then_start;
+                self.end_before_start("nobody waits for it any more").await;
+            }
             DriverEvent::Exited(exit) => self.handle_exit(exit).await,
             DriverEvent::Probed(outcome) => self.handle_probe(outcome).await,
             DriverEvent::Stopped(result) => self.handle_stopped(result).await,
@@ -228,7 +244,10 @@ impl Driver {
 
     fn prepare_start(&mut self) -> Phase {
         self.then_start = false;
-        Phase::starting(launch::launch(self.services.clone(), self.spec.clone(), self.logs.clone(), self.last_port))
+        self.services.scheduler.configure_member(self.member, &self.spec, &self.services.config.limits);
+        let (spec, logs) = (self.spec.clone(), self.logs.clone());
+        let request = LaunchRequest { member: self.member, spec, logs, last_port: self.last_port };
+        Phase::starting(launch::launch(self.services.clone(), request))
     }
 
     async fn handle_launched(&mut self, launched: Launched) {
@@ -259,7 +278,23 @@ impl Driver {
         self.announce(before, why);
     }
 
+    /// Changes the phase, as its server is gone, and tells everybody but the scheduler that its room is free: that is to
+    /// be said when what it left is gone too.
+    fn show_loss(&mut self, phase: Phase, why: &str) {
+        let before = self.phase.state().name();
+        self.phase = phase;
+        self.workload_publisher.send_replace(None);
+        self.tell(before, why);
+        self.services.scheduler.observe_leaving(self.member);
+    }
+
     fn announce(&mut self, before: &str, why: &str) {
+        self.tell(before, why);
+        self.show_scheduler();
+    }
+
+    /// Tells everybody but the scheduler of the present state and why it came.
+    fn tell(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
         let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()))
             .about(&self.name)
@@ -285,6 +320,12 @@ impl Driver {
             let (since, cause) = (snapshot.since, std::mem::take(&mut snapshot.cause));
             *snapshot = InstanceSnapshot { spec, state, since, cause, restarts, generation: snapshot.generation + 1 };
         });
+        self.show_scheduler();
+    }
+
+    /// Shows the scheduler the present state. After the snapshot: who is let in now must see the server in it.
+    fn show_scheduler(&self) {
+        self.services.scheduler.observe(self.member, &self.publisher.borrow().state);
     }
 
     async fn persist(&mut self) {

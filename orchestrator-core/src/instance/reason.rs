@@ -56,6 +56,7 @@ fn seconds_until(moment: Timestamp, now: Timestamp) -> u64 {
 const fn step_words(step: StartStep) -> &'static str {
     match step {
         StartStep::ResolvingModel => "it looks at the model",
+        StartStep::WaitingForRoom => "it waits for room in memory",
         StartStep::FindingEngine => "it looks for the engine",
         StartStep::Launching => "it starts the program",
     }

@@ -43,6 +43,8 @@ pub enum StartStep {
     ResolvingModel,
     /// Looking for the engine.
     FindingEngine,
+    /// Waiting for memory, or for a place among the instances that may run at once.
+    WaitingForRoom,
     /// Choosing a port and starting the program.
     Launching,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,7 @@ use crate::paths::Paths;
 use crate::process::LocalLauncher;
 use crate::provider::{Provider, ProviderKind};
 use crate::runtime::{Runtime, RuntimeKind};
+use crate::scheduler::{Order, Scheduler};
 use crate::store::StateStore;
 use crate::store::sqlite::{OpenOutcome, SqliteStore};
 
@@ -119,7 +121,9 @@ impl OrchestratorBuilder {
         let events = EventLog::start(store.clone(), &event_log_task, event_log_end.clone());
         let warning_percent = self.config.limits.memory_warning_percent;
         let memory = MemoryWatch::start(hardware.clone(), events.clone(), warning_percent, &tasks, shutdown.clone());
+        let (scheduler, orders) = Scheduler::new(&self.config.limits);
         let services = Arc::new(Services {
+            scheduler,
             runtimes: self.runtimes,
             providers: self.providers,
             environments,
@@ -137,19 +141,20 @@ impl OrchestratorBuilder {
         let operations = OperationRegistry::new(services.store.clone(), services.events.clone(), services.tasks.clone());
         let orchestrator =
             Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock }) };
-        orchestrator.begin_life(outcome).await?;
+        orchestrator.begin_life(outcome, orders).await?;
         Ok(orchestrator)
     }
 }
 
 impl Orchestrator {
-    async fn begin_life(&self, outcome: OpenOutcome) -> Result<(), Problem> {
+    async fn begin_life(&self, outcome: OpenOutcome, orders: mpsc::UnboundedReceiver<Order>) -> Result<(), Problem> {
         let events = &self.inner.services.events;
         events.record(EventDraft::new(EventKind::Daemon, format!("process {} owns this home", std::process::id())));
         if let OpenOutcome::Rebuilt { quarantined, reason } = outcome {
             let kept = quarantined.display();
             self.warn(None, format!("the state database was unreadable ({reason}); it was kept as `{kept}` and begun anew"));
         }
+        self.begin_scheduling(orders).await;
         self.inner.operations.recover().await?;
         self.recover().await
     }

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::fleet::unknown_instance;
 use super::{Orchestrator, RuntimeSummary, ServedModel, runtimes};
 use crate::error::{ErrorCode, Problem};
-use crate::instance::driver::{Command, InstanceHandle};
+use crate::instance::driver::{Caller, Command, InstanceHandle};
 use crate::instance::logs::{self, LogLine, LogStream};
 use crate::instance::{InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary};
 use crate::launcher::OutputFiles;
@@ -46,8 +46,13 @@ impl Orchestrator {
     pub async fn up(&self, name: &InstanceName) -> Result<(), Problem> {
         let spec = self.read_spec(name)?;
         let handle = self.inner.fleet.handle_or_begin(&self.inner.services, &spec);
+        self.send_up(&handle, spec, Caller::Person).await
+    }
+
+    /// Tells an instance to run.
+    pub(super) async fn send_up(&self, handle: &InstanceHandle, spec: Arc<InstanceSpec>, caller: Caller) -> Result<(), Problem> {
         let (accepted, answer) = oneshot::channel();
-        handle.send(Command::Up { spec, accepted }).await?;
+        handle.send(Command::Up { spec, caller, accepted }).await?;
         answer.await.map_err(|_| stopping())
     }
 
@@ -141,6 +146,9 @@ impl Orchestrator {
         self.settle(name).await?;
         self.put_config_aside(name)?;
         self.inner.services.store.delete_instance(name).await?;
+        if let Some(handle) = self.inner.fleet.handle(name) {
+            self.inner.services.scheduler.dismiss(handle.member);
+        }
         self.inner.fleet.remove(name);
         Ok(())
     }

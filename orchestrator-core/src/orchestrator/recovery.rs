@@ -53,7 +53,10 @@ impl Orchestrator {
         let candidates: Vec<_> = record.server.into_iter().chain(found.map(|found| self.as_server(&spec, found))).collect();
         let was_there = !candidates.is_empty();
         let beginning = match self.adopt_one(&record.name, candidates).await? {
-            Some(adopted) => Beginning::Adopted { adopted, wanted: record.wanted, restarts: record.restarts },
+            Some(adopted) => {
+                let held = self.held_by(&spec, &adopted).await;
+                Beginning::Adopted { adopted, held, wanted: record.wanted, restarts: record.restarts }
+            }
             None if record.wanted => Beginning::Lost { restarts: record.restarts },
             None if was_there => return self.forget_server(record.name, spec, record.restarts).await,
             None => return Ok(()),
@@ -70,7 +73,8 @@ impl Orchestrator {
         };
         let server = self.as_server(&spec, found);
         if let Some(adopted) = self.adopt_one(name, vec![server]).await? {
-            self.begin(spec, Beginning::Adopted { adopted, wanted: true, restarts: 0 });
+            let held = self.held_by(&spec, &adopted).await;
+            self.begin(spec, Beginning::Adopted { adopted, held, wanted: true, restarts: 0 });
         }
         Ok(())
     }

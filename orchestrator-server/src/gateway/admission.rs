@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use orchestrator_core::event::EventDraft;
-use orchestrator_core::orchestrator::Lease;
+use orchestrator_core::orchestrator::{Lease, Requester};
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{InstanceName, InstanceSpec, Orchestrator, Problem};
 
@@ -15,8 +15,8 @@ use crate::api::ServedModel;
 impl Admission for Orchestrator {
     type Lease = Lease;
 
-    async fn admit(&self, model: &str) -> Result<Lease, Problem> {
-        Orchestrator::admit(self, model).await
+    async fn admit(&self, model: &str, requester: Requester) -> Result<Lease, Problem> {
+        Orchestrator::admit_for(self, model, requester).await
     }
 
     fn record(&self, event: EventDraft) {

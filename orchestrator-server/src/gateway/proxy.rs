@@ -13,6 +13,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use orchestrator_core::error::{Coded, causes_of};
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use tokio::time::Instant;
 
@@ -40,6 +41,8 @@ pub(super) struct Forward {
     pub(super) body: Bytes,
     /// Whether the body holds the changes of the instance's configuration already.
     pub(super) is_final: bool,
+    /// Who sent it.
+    pub(super) requester: Requester,
 }
 
 /// Why an engine gave no answer. Nothing of one has been passed on.
@@ -150,8 +153,8 @@ impl Proxy {
         loop {
             let lease = match first.take() {
                 Some(lease) => lease,
-                None if is_repeat => readmit(admission, model).await?,
-                None => admission.admit(model).await?,
+                None if is_repeat => readmit(admission, model, forward.requester).await?,
+                None => admission.admit(model, forward.requester).await?,
             };
             let changes = &lease.spec().request;
             forward.body = if forward.is_final || changes.is_empty() { original.clone() } else { routing::rewrite(&original, changes)? };
@@ -257,10 +260,10 @@ impl Proxy {
 }
 
 /// Waits for a place in an instance that has just failed, and gives it a while to be started again.
-async fn readmit<A: Admission>(admission: &A, model: &str) -> Result<A::Lease, Problem> {
+async fn readmit<A: Admission>(admission: &A, model: &str, requester: Requester) -> Result<A::Lease, Problem> {
     let deadline = Instant::now() + COMING_BACK;
     loop {
-        let problem = match admission.admit(model).await {
+        let problem = match admission.admit(model, requester).await {
             Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() => problem,
             outcome => return outcome,
         };

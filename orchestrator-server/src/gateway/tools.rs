@@ -48,7 +48,7 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-orchestrator-to
 impl<A: Admission> Gateway<A> {
     /// Answers a chat request that seems to offer tools.
     pub(super) async fn tool_request(&self, model: &str, mut forward: Forward) -> Result<Response<Body>, Problem> {
-        let lease = self.admission.admit(model).await?;
+        let lease = self.admission.admit(model, forward.requester).await?;
         let mode = mode_of(&forward.headers, lease.spec())?;
         if mode == ToolsMode::Passthrough {
             return self.proxy.forward(&self.admission, model, Some(lease), forward).await;
@@ -70,6 +70,7 @@ impl<A: Admission> Gateway<A> {
             admission: self.admission.clone(),
             model: model.to_owned(),
             path: forward.path,
+            requester: forward.requester,
             headers: forward.headers,
             request,
             mode,

@@ -13,6 +13,7 @@ use crate::instance::last_words;
 use crate::instance::restart::{RestartDecision, RestartHistory, decide};
 use crate::instance::state::{ExitCause, ExitReport, Failure};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
+use crate::scheduler::policy::Eviction;
 
 /// The status with which a shell reports that its command was killed (128 and the signal's number).
 const STATUS_OF_KILLED: i32 = 137;
@@ -41,7 +42,7 @@ impl Driver {
         // before anything new is started: only this task starts servers of this instance, and it is busy here.
         match self.after(Failure::Exited(report), ready_for) {
             Next::Rest { phase, why } => {
-                self.show(*phase, &why);
+                self.show_loss(*phase, &why);
                 if self.phase.is_over() {
                     // The next start is due: its own note comes in a moment, and says more.
                     clear_away(&workload).await;
@@ -50,6 +51,7 @@ impl Driver {
                     let ((), stored) = tokio::join!(clear_away(&workload), store.put_instance(record));
                     Self::warn_unless_stored(stored);
                 }
+                self.show_scheduler();
             }
             Next::StartAgain { why } => {
                 clear_away(&workload).await;
@@ -67,11 +69,7 @@ impl Driver {
 
     pub(super) async fn handle_failure(&mut self, failure: Failure, ready_for: Option<Duration>) {
         if matches!(self.phase, Phase::Starting { stop_asked: true, .. }) {
-            if self.then_start {
-                self.begin_start("it was told to start again").await;
-            } else {
-                self.enter(Phase::Stopped { last_exit: None }, "it was told to stop").await;
-            }
+            self.end_before_start("it was told to stop").await;
             return;
         }
         match self.after(failure, ready_for) {
@@ -102,19 +100,48 @@ impl Driver {
         }
     }
 
+    /// Nothing runs, and a stop was asked: that is the end, or a new beginning.
+    pub(super) async fn end_before_start(&mut self, why: &str) {
+        if self.then_start {
+            self.begin_start("it was told to start again").await;
+        } else {
+            self.enter(Phase::Stopped { last_exit: None }, why).await;
+        }
+    }
+
+    /// Says why a server is ended.
+    pub(super) fn why(&self, trouble: &Trouble) -> String {
+        match trouble {
+            Trouble::Unloaded(Eviction::Room { newcomer }) => match self.services.scheduler.name(*newcomer) {
+                Some(newcomer) => format!("`{newcomer}` needs its room"),
+                None => "another instance needs its room".to_owned(),
+            },
+            Trouble::Unloaded(Eviction::Idle) => "nobody asked for it for longer than its `ttl`".to_owned(),
+            Trouble::Requested => "it was told to stop".to_owned(),
+            Trouble::NeverReady { .. } => "it did not become ready within its start period".to_owned(),
+            Trouble::Unresponsive => "it stopped answering".to_owned(),
+            Trouble::PortTaken => "somebody else answers on its port".to_owned(),
+        }
+    }
+
     /// Begins to end the server, for a reason that decides what comes after.
     pub(super) async fn begin_stop(&mut self, trouble: Trouble) {
         let grace = match &trouble {
             // It has been silent for many times its limit. A server that is stopped, or hangs in a driver, does not hear a
             // request, and one that is only late has nothing to put down: its answers are lost in either case.
             Trouble::Unresponsive => Duration::ZERO,
-            Trouble::Requested | Trouble::NeverReady { .. } | Trouble::PortTaken | Trouble::Idle => self.spec.stop.grace.get(),
+            Trouble::Requested | Trouble::NeverReady { .. } | Trouble::PortTaken | Trouble::Unloaded(_) => self.spec.stop.grace.get(),
         };
-        let why = trouble.why();
+        let why = self.why(&trouble);
         let (workload, server, stderr_offset) = match &mut self.phase {
             Phase::Starting { stop_asked, .. } => {
                 *stop_asked = true;
-                self.persist().await;
+                if self.phase.waits_for_room() {
+                    // Nothing was started: the question for room is taken back with the phase.
+                    self.end_before_start(&why).await;
+                } else {
+                    self.persist().await;
+                }
                 return;
             }
             Phase::Loading(loading) => (loading.workload.clone(), loading.server.clone(), loading.stderr_offset),
@@ -125,7 +152,7 @@ impl Driver {
             Phase::Serving(serving) => Some(serving.since.elapsed()),
             _ => None,
         };
-        self.enter(Phase::stopping(workload, server, trouble, grace, stderr_offset, ready_for), why).await;
+        self.enter(Phase::stopping(workload, server, trouble, grace, stderr_offset, ready_for), &why).await;
     }
 
     pub(super) async fn handle_stopped(&mut self, result: Result<WorkloadExit, LaunchError>) {
@@ -146,7 +173,7 @@ impl Driver {
         if self.wanted {
             self.handle_failure(Failure::Exited(report), ready_for).await;
         } else {
-            let why = format!("{}, and nothing of it is left", trouble.why());
+            let why = format!("{}, and nothing of it is left", self.why(&trouble));
             self.enter(Phase::Stopped { last_exit: Some(report) }, &why).await;
         }
     }

@@ -1,10 +1,11 @@
-//! What a server's answers tell: that it is ready, that it is not well, that nobody needs it.
+//! What a server's answers tell: that it is ready, that it is not well.
 
 use std::time::Instant;
 
 use super::Driver;
 use super::phase::{Origin, Phase, Serving, Trouble};
 use crate::instance::probe::ProbeOutcome;
+use crate::scheduler::need;
 
 impl Driver {
     pub(super) async fn handle_probe(&mut self, outcome: ProbeOutcome) {
@@ -45,8 +46,6 @@ impl Driver {
                     self.announce(if before.is_some() { "unhealthy" } else { "ready" }, &why);
                 } else if before != now {
                     self.publish();
-                } else if self.is_idle_too_long() {
-                    self.unload_idle().await;
                 }
             }
             Phase::Stopped { .. } | Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {}
@@ -65,21 +64,12 @@ impl Driver {
             }
             return;
         }
-        self.activity.touch();
+        self.services.tasks.spawn(need::measure(self.services.clone(), self.spec.clone(), loading.workload.clone()));
         let serving = Serving::begin(loading, self.spec.healthcheck.interval.get());
         let why = match loading.origin {
             Origin::Started => format!("it answers after {} ms", loading.begun.elapsed().as_millis()),
             Origin::TakenOver => "it was taken over, and answers".to_owned(),
         };
         self.enter(Phase::Serving(serving), &why).await;
-    }
-
-    fn is_idle_too_long(&self) -> bool {
-        self.spec.ttl.is_some_and(|ttl| self.activity.idle_for().is_some_and(|idle| idle >= ttl.get()))
-    }
-
-    async fn unload_idle(&mut self) {
-        self.wanted = false;
-        self.begin_stop(Trouble::Idle).await;
     }
 }

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use orchestrator_core::config::ConfigDuration;
 use orchestrator_core::config::daemon::LimitsConfig;
 use orchestrator_core::event::EventDraft;
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -183,7 +184,7 @@ impl Drop for Place {
 impl Admission for Scheduler {
     type Lease = Place;
 
-    async fn admit(&self, model: &str) -> Result<Place, Problem> {
+    async fn admit(&self, model: &str, _: Requester) -> Result<Place, Problem> {
         if model != "m" {
             return Err(Problem::new(ErrorCode::ModelUnknown, format!("no instance is called `{model}`")).with_hint("is `m` meant?"));
         }

@@ -15,6 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt, Limited};
 use orchestrator_core::instance::spec::ToolsMode;
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_toolcall::{
     Call, Constraint, Correction, Envelope, Fidelity, Finish, ModelFamily, Reask, ReaskStep, RuntimeCapabilities, ToolSet, Verdict,
@@ -41,6 +42,7 @@ pub(super) struct Turn<A: Admission> {
     pub(super) admission: A,
     pub(super) model: String,
     pub(super) path: PathAndQuery,
+    pub(super) requester: Requester,
     pub(super) headers: HeaderMap,
     pub(super) request: ToolRequest,
     pub(super) mode: ToolsMode,
@@ -144,7 +146,14 @@ impl<A: Admission> Turn<A> {
             let body = if is_native { validated::body(&self.request) } else { strict::body(&self.request, &self.attempt(state)) };
             state.report.constraint = if is_native { "native" } else { state.constraint.name() };
             let failed = |problem: Problem| Failure::Problem(Box::new(problem), state.report.clone());
-            let forward = Forward { method: Method::POST, path: self.path.clone(), headers: self.headers.clone(), body, is_final: true };
+            let forward = Forward {
+                method: Method::POST,
+                path: self.path.clone(),
+                headers: self.headers.clone(),
+                body,
+                is_final: true,
+                requester: self.requester,
+            };
             let response = self.proxy.forward(&self.admission, &self.model, lease.take(), forward).await.map_err(failed)?;
             if response.status().is_success() {
                 return generation::read(response, self.watch(is_native, state), take).await.map_err(failed);
