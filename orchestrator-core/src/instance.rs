@@ -8,6 +8,7 @@ pub(crate) mod ports;
 mod probe;
 pub(crate) mod reason;
 pub mod restart;
+pub(crate) mod secrets;
 pub mod spec;
 pub mod state;
 pub mod summary;

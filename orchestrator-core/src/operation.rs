@@ -46,6 +46,11 @@ pub enum OperationKind {
         /// Its key.
         key: crate::names::EnvKey,
     },
+    /// Switches a runtime to another model.
+    Activate {
+        /// The instance that becomes the active one.
+        instance: crate::names::InstanceName,
+    },
 }
 
 /// How far a job is.

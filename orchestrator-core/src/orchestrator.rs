@@ -2,6 +2,7 @@
 //!
 //! One [`Orchestrator`] owns one home, by a lock. It is cheap to clone; its clones are the same one.
 
+mod activation;
 mod builder;
 mod describe;
 mod environments;
@@ -10,6 +11,7 @@ mod instances;
 mod lease;
 mod owner_lock;
 mod recovery;
+mod reload;
 mod routes;
 mod runtimes;
 mod scheduling;
@@ -30,6 +32,7 @@ use crate::memory_watch::MemoryWatch;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 
+pub use activation::RuntimeHold;
 pub use builder::OrchestratorBuilder;
 pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};

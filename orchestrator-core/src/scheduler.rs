@@ -9,6 +9,7 @@ pub(crate) mod need;
 pub mod policy;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Claim;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,9 @@ pub(crate) struct Scheduler {
 /// The policy, and who waits for its answers.
 struct Desk {
     policy: Policy,
+    limits: LimitsConfig,
+    /// Which operations have a kind of engine to themselves, in words.
+    exclusive: HashMap<RuntimeKind, String>,
     names: HashMap<MemberId, InstanceName>,
     requests: HashMap<Ticket, oneshot::Sender<Result<Place, Refusal>>>,
     rooms: HashMap<MemberId, oneshot::Sender<RoomAnswer>>,
@@ -84,6 +88,8 @@ impl Scheduler {
         let (orders, performed) = mpsc::unbounded_channel();
         let desk = Desk {
             policy: Policy::new(budget_of(limits, None), rules_of(limits)),
+            limits: limits.clone(),
+            exclusive: HashMap::new(),
             names: HashMap::new(),
             requests: HashMap::new(),
             rooms: HashMap::new(),
@@ -98,13 +104,21 @@ impl Scheduler {
     /// Takes over the limits, for a machine like this.
     pub(crate) fn configure(self: &Arc<Self>, limits: &LimitsConfig, hardware: &Hardware) {
         let (budget, rules) = (budget_of(limits, Some(hardware)), rules_of(limits));
-        self.decide(|desk, now| desk.policy.reconfigure(budget, &rules, now));
+        self.decide(|desk, now| {
+            desk.limits = limits.clone();
+            desk.policy.reconfigure(budget, &rules, now);
+        });
+    }
+
+    /// Returns the limits in force.
+    pub(crate) fn limits(&self) -> LimitsConfig {
+        self.lock().limits.clone()
     }
 
     /// Takes in an instance; `held` is what it holds already, when its server runs.
-    pub(crate) fn enrol(self: &Arc<Self>, spec: &InstanceSpec, held: Option<MemoryNeed>, limits: &LimitsConfig) -> MemberId {
-        let settings = settings_of(spec, limits);
+    pub(crate) fn enrol(self: &Arc<Self>, spec: &InstanceSpec, held: Option<MemoryNeed>) -> MemberId {
         self.decide(|desk, now| {
+            let settings = settings_of(spec, &desk.limits);
             let id = match held {
                 None => desk.policy.enrol(settings, now),
                 Some(need) => desk.policy.enrol_running(settings, need, now),
@@ -115,9 +129,11 @@ impl Scheduler {
     }
 
     /// Takes over the settings of an instance.
-    pub(crate) fn configure_member(self: &Arc<Self>, id: MemberId, spec: &InstanceSpec, limits: &LimitsConfig) {
-        let settings = settings_of(spec, limits);
-        self.decide(|desk, now| desk.policy.configure(id, settings, now));
+    pub(crate) fn configure_member(self: &Arc<Self>, id: MemberId, spec: &InstanceSpec) {
+        self.decide(|desk, now| {
+            let settings = settings_of(spec, &desk.limits);
+            desk.policy.configure(id, settings, now);
+        });
     }
 
     /// Forgets an instance.
@@ -227,6 +243,25 @@ impl Scheduler {
         Hold { scheduler: self.clone(), members }
     }
 
+    /// Gives an operation a kind of engine to itself until the result is dropped: no other operation may have it.
+    ///
+    /// # Errors
+    /// Returns what has it already, in words.
+    pub(crate) fn claim(self: &Arc<Self>, runtime: RuntimeKind, purpose: &str) -> Result<RuntimeClaim, String> {
+        match self.lock().exclusive.entry(runtime) {
+            Claim::Occupied(other) => Err(other.get().clone()),
+            Claim::Vacant(place) => {
+                place.insert(purpose.to_owned());
+                Ok(RuntimeClaim { scheduler: self.clone(), runtime })
+            }
+        }
+    }
+
+    /// Returns the instances with this kind of engine.
+    pub(crate) fn of_runtime(&self, runtime: RuntimeKind) -> Vec<MemberId> {
+        self.lock().policy.of_runtime(runtime).collect()
+    }
+
     /// Waits until no request is in flight on an instance that is held.
     pub(crate) async fn drained(&self, id: MemberId) {
         self.lock().draining += 1;
@@ -265,11 +300,6 @@ impl Scheduler {
     /// Returns what was counted.
     pub(crate) fn counters(&self) -> Counters {
         self.lock().policy.counters()
-    }
-
-    /// Returns the instances with this kind of engine.
-    pub(crate) fn of_runtime(&self, runtime: RuntimeKind) -> Vec<MemberId> {
-        self.lock().policy.of_runtime(runtime).collect()
     }
 
     /// Waits until something is due, and does it. Cancel-safe.
@@ -459,6 +489,18 @@ impl Drop for Hold {
                 desk.policy.release(*id, now);
             }
         });
+    }
+}
+
+/// Has a kind of engine to itself while it lives.
+pub(crate) struct RuntimeClaim {
+    scheduler: Arc<Scheduler>,
+    runtime: RuntimeKind,
+}
+
+impl Drop for RuntimeClaim {
+    fn drop(&mut self) {
+        self.scheduler.lock().exclusive.remove(&self.runtime);
     }
 }
 

@@ -80,7 +80,8 @@ const fn class_of(code: ErrorCode) -> &'static str {
         | ErrorCode::UpstreamFailed
         | ErrorCode::UpstreamTimeout
         | ErrorCode::InstanceBusy
-        | ErrorCode::NoRoom => "InstanceError",
+        | ErrorCode::NoRoom
+        | ErrorCode::RuntimeHeld => "InstanceError",
         ErrorCode::ModelNotFound
         | ErrorCode::ModelUnreadable
         | ErrorCode::ModelInvalid

@@ -30,6 +30,7 @@ pub use file::DaemonFile;
 use crate::api::ShutdownRequest;
 use crate::auth::{ApiKey, Guard};
 use crate::gateway::Gateway;
+use crate::metrics::{MetricsSource, observe};
 use crate::routes::{Control, router};
 use connection::Acceptor;
 use service::Service;
@@ -111,7 +112,11 @@ impl Daemon {
         let (wish, _) = watch::channel(None);
         let status = StatusSource::new(&paths, endpoint.clone());
         let gateway = Gateway::new(orchestrator.clone(), &config.limits, phases.tcp.clone());
-        let control = Control { orchestrator: orchestrator.clone(), status, shutdown: wish.clone(), ending: phases.ending.clone() };
+        let observed = Arc::default();
+        phases.tcp.spawn(phases.ending.clone().run_until_cancelled_owned(observe(Arc::clone(&observed), orchestrator.subscribe())));
+        let metrics = MetricsSource::new(orchestrator.clone(), Arc::clone(gateway.stations()), observed);
+        let control =
+            Control { orchestrator: orchestrator.clone(), status, metrics, shutdown: wish.clone(), ending: phases.ending.clone() };
         let service = Arc::new(Service::new(router(control), gateway.clone(), phases.ending.clone()));
         let guard = Arc::new(Guard::new(&config.gateway, address.port(), key));
 

@@ -53,6 +53,11 @@ fn a_squatter_gets_no_request() {
 }
 
 #[test]
+fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    holds(8, 12);
+}
+
+#[test]
 fn a_damaged_database_costs_no_server() {
     holds(10, 8);
 }
@@ -65,4 +70,14 @@ fn bad_answers_become_the_right_errors() {
 #[test]
 fn engines_see_that_clients_went_away() {
     holds(16, 8);
+}
+
+#[test]
+fn a_clock_that_jumps_changes_no_wait() {
+    holds(20, 2);
+}
+
+#[test]
+fn secrets_stay_where_they_belong_and_control_characters_are_shown() {
+    holds(23, 3);
 }

@@ -4,16 +4,21 @@
 //! panicking, as a test does. The round number `n` of the seed `s` is the first one of the seed `s + n`.
 
 mod bad_backend;
+mod canaries;
 mod children;
 mod clients_abort;
+mod clock_jumps;
 mod crash_loop;
 mod daemon_killed;
 mod damaged_database;
+mod disk_full;
 mod engine_killed;
 mod engine_stopped;
 mod observe;
+mod preload;
 mod random;
 mod report;
+mod small_disk;
 mod squatter;
 mod stage;
 mod stale_pids;
@@ -42,7 +47,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 13] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -50,9 +55,12 @@ pub const ROWS: [Row; 10] = [
     crash_loop::ROW,
     stale_pids::ROW,
     squatter::ROW,
+    disk_full::ROW,
     damaged_database::ROW,
     bad_backend::ROW,
     clients_abort::ROW,
+    clock_jumps::ROW,
+    canaries::ROW,
 ];
 
 /// Returns the row with this number.

@@ -39,7 +39,7 @@ pub(crate) fn reason(state: &InstanceState) -> String {
         InstanceState::Unhealthy { reason, .. } => reason.clone(),
         InstanceState::Stopping { .. } => "the server is being ended".to_owned(),
         InstanceState::Backoff { until, attempt, failure } => {
-            let seconds = (until.as_millis() - Timestamp::now().as_millis()).max(0) / 1_000;
+            let seconds = (until.as_millis() - Timestamp::now().as_millis()).max(0).unsigned_abs().div_ceil(1_000);
             format!("{}; attempt {attempt} failed, the next one comes in {seconds} s", failure_words(failure))
         }
         InstanceState::Failed { failure, .. } => failure_words(failure),

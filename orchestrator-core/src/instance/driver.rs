@@ -12,6 +12,7 @@
 //! | `health` | what a server's answers tell |
 //! | `logs` | keeping a server's logs small |
 //! | `ending` | how a server ends, and what comes after |
+//! | `record` | what is remembered of it, and that it is |
 
 mod commands;
 mod ending;
@@ -19,12 +20,13 @@ mod health;
 mod launch;
 mod logs;
 mod phase;
+mod record;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info_span};
 
 use super::InstanceSpec;
 use super::probe::ProbeOutcome;
@@ -35,10 +37,10 @@ use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
 use crate::scheduler::policy::{Eviction, MemberId, MemoryNeed};
-use crate::store::{InstanceRecord, StoreError};
 use launch::{LaunchOutcome, LaunchRequest, Launched};
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
+use record::Unrecorded;
 
 /// How many commands may wait for an instance's task.
 const COMMAND_QUEUE: usize = 32;
@@ -56,17 +58,20 @@ pub(crate) enum Caller {
     Requests,
 }
 
-/// What others ask of an instance's task.
+/// What others ask of an instance's task. It answers once it has remembered what it was told; where it cannot, it does as
+/// it was told all the same, and the answer is the failure.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Run a server with this configuration. A server that runs already is left alone.
-    Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<()> },
+    Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<Result<(), Problem>> },
+    /// Go on with this configuration, which differs only in what a running server need not know.
+    Configure { spec: Arc<InstanceSpec> },
     /// End the server: its room is needed, or nobody needs it.
     Unload(Eviction),
     /// End the server, if there is one.
     Down { accepted: oneshot::Sender<Result<(), Problem>> },
     /// End the server, if there is one, and run one with this configuration.
-    Restart { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<()> },
+    Restart { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<Result<(), Problem>> },
 }
 
 /// What can happen to an instance's task.
@@ -77,6 +82,8 @@ enum DriverEvent {
     Probed(ProbeOutcome),
     Stopped(Result<WorkloadExit, LaunchError>),
     RestartDue,
+    /// What could not be remembered is tried again.
+    RecordDue,
     /// The owner of this home goes; servers stay.
     Detach,
 }
@@ -140,9 +147,9 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         }
     };
     let workload = phase.workload().cloned();
-    let member = services.scheduler.enrol(&spec, held, &services.config.limits);
-    let since = Timestamp::now();
-    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), since, cause, restarts, generation: 0 };
+    let member = services.scheduler.enrol(&spec, held);
+    let (since, next_start) = (Timestamp::now(), phase.next_start());
+    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), since, cause, restarts, next_start, generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
     let span = info_span!("instance", name = %spec.name);
@@ -156,6 +163,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         last_port: None,
         phase,
         then_start: false,
+        unrecorded: None,
         logs: LogKeeper::new(),
         inbox,
         publisher,
@@ -180,6 +188,8 @@ struct Driver {
     phase: Phase,
     /// Whether the server that is being ended is replaced by a new one.
     then_start: bool,
+    /// Set while the store does not hold what is so.
+    unrecorded: Option<Unrecorded>,
     logs: LogKeeper,
     inbox: mpsc::Receiver<Command>,
     publisher: watch::Sender<InstanceSnapshot>,
@@ -203,10 +213,12 @@ impl Driver {
     /// Waits for the next thing that happens. Cancel-safe: all progress is kept in `self.phase`.
     async fn next_event(&mut self) -> DriverEvent {
         let starting = matches!(self.phase, Phase::Starting { .. }) && !self.phase.waits_for_room();
+        let record_due = record::due(self.unrecorded.as_ref());
         tokio::select! {
             biased;
             Some(command) = self.inbox.recv() => DriverEvent::Command(command),
             event = self.phase.next_event() => event,
+            () = record_due => DriverEvent::RecordDue,
             // A launch under way is finished and recorded first, so that its process is never lost.
             () = self.services.shutdown.cancelled(), if !starting => DriverEvent::Detach,
         }
@@ -225,6 +237,7 @@ impl Driver {
             DriverEvent::Probed(outcome) => self.handle_probe(outcome).await,
             DriverEvent::Stopped(result) => self.handle_stopped(result).await,
             DriverEvent::RestartDue => self.restart_now(),
+            DriverEvent::RecordDue => self.persist().await,
             DriverEvent::Detach => {}
         }
     }
@@ -244,7 +257,7 @@ impl Driver {
 
     fn prepare_start(&mut self) -> Phase {
         self.then_start = false;
-        self.services.scheduler.configure_member(self.member, &self.spec, &self.services.config.limits);
+        self.services.scheduler.configure_member(self.member, &self.spec);
         let (spec, logs) = (self.spec.clone(), self.logs.clone());
         let request = LaunchRequest { member: self.member, spec, logs, last_port: self.last_port };
         Phase::starting(launch::launch(self.services.clone(), request))
@@ -296,11 +309,13 @@ impl Driver {
     /// Tells everybody but the scheduler of the present state and why it came.
     fn tell(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
-        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()))
-            .about(&self.name)
-            .with_data(serde_json::json!({ "from": before, "to": state.name(), "cause": why }));
-        self.services.events.record(draft);
-        let (since, cause) = (Timestamp::now(), why.to_owned());
+        let mut data = serde_json::json!({ "from": before, "to": state.name(), "cause": why });
+        if let Some(failure) = state.failure() {
+            data["failure"] = failure.kind().into();
+        }
+        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()));
+        self.services.events.record(draft.about(&self.name).with_data(data));
+        let (since, cause, next_start) = (Timestamp::now(), why.to_owned(), self.phase.next_start());
         self.publisher.send_modify(|snapshot| {
             *snapshot = InstanceSnapshot {
                 spec: self.spec.clone(),
@@ -308,6 +323,7 @@ impl Driver {
                 since,
                 cause,
                 restarts: self.restarts,
+                next_start,
                 generation: snapshot.generation + 1,
             };
         });
@@ -315,10 +331,10 @@ impl Driver {
 
     /// Tells everybody what changed within the present state.
     fn publish(&mut self) {
-        let (spec, state, restarts) = (self.spec.clone(), self.phase.state(), self.restarts);
+        let (spec, state, restarts, next_start) = (self.spec.clone(), self.phase.state(), self.restarts, self.phase.next_start());
         self.publisher.send_modify(|snapshot| {
-            let (since, cause) = (snapshot.since, std::mem::take(&mut snapshot.cause));
-            *snapshot = InstanceSnapshot { spec, state, since, cause, restarts, generation: snapshot.generation + 1 };
+            let (since, cause, generation) = (snapshot.since, std::mem::take(&mut snapshot.cause), snapshot.generation + 1);
+            *snapshot = InstanceSnapshot { spec, state, since, cause, restarts, next_start, generation };
         });
         self.show_scheduler();
     }
@@ -326,23 +342,6 @@ impl Driver {
     /// Shows the scheduler the present state. After the snapshot: who is let in now must see the server in it.
     fn show_scheduler(&self) {
         self.services.scheduler.observe(self.member, &self.publisher.borrow().state);
-    }
-
-    async fn persist(&mut self) {
-        Self::warn_unless_stored(self.services.store.put_instance(self.record()).await);
-    }
-
-    /// Returns what must be remembered now.
-    fn record(&self) -> InstanceRecord {
-        let server = self.phase.state().server().cloned();
-        let spec = Some((*self.spec).clone());
-        InstanceRecord { name: self.name.clone(), wanted: self.wanted, spec, server, restarts: self.restarts }
-    }
-
-    fn warn_unless_stored(stored: Result<(), StoreError>) {
-        if let Err(error) = stored {
-            warn!(%error, "the state of the instance could not be stored; its processes carry our mark and will be found again");
-        }
     }
 
     /// The owner of this home goes. The server stays, and is remembered.

@@ -1,5 +1,7 @@
 //! Why an instance is in its state, and since when: one sentence for people. Pure.
 
+use std::time::Duration;
+
 use super::spec::RestartPolicySpec;
 use super::state::{Failure, InstanceSnapshot, InstanceState, StartStep};
 use crate::event::Timestamp;
@@ -28,7 +30,7 @@ pub(crate) fn of(snapshot: &InstanceSnapshot, now: Timestamp) -> String {
         }
         InstanceState::Stopping { .. } => format!("being stopped since {since}: {cause}"),
         InstanceState::Backoff { until, attempt, failure } => {
-            let seconds = seconds_until(*until, now);
+            let seconds = snapshot.next_start_in().map_or_else(|| seconds_until(*until, now), whole_seconds);
             let RestartPolicySpec { max_retries, .. } = spec.restart_policy;
             format!("waits for its next start in {seconds} s: attempt {attempt} of {max_retries} after {}", failure_words(failure))
         }
@@ -47,6 +49,10 @@ fn moment(moment: Timestamp, now: Timestamp) -> String {
         }
         _ => text,
     }
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 fn seconds_until(moment: Timestamp, now: Timestamp) -> u64 {
@@ -74,7 +80,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::error::{ErrorCode, Problem};
@@ -100,7 +105,15 @@ mod tests {
     }
 
     fn check(state: InstanceState, cause: &str, expected: &str) {
-        let snapshot = InstanceSnapshot { spec: spec(), state, since: at(SINCE), cause: cause.to_owned(), restarts: 0, generation: 1 };
+        let snapshot = InstanceSnapshot {
+            spec: spec(),
+            state,
+            since: at(SINCE),
+            cause: cause.to_owned(),
+            restarts: 0,
+            next_start: None,
+            generation: 1,
+        };
         assert_eq!(of(&snapshot, at(SINCE + 5_000)), expected);
     }
 

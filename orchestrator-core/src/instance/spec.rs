@@ -101,6 +101,43 @@ pub struct InstanceSpec {
     pub tools: ToolsSpec,
 }
 
+impl InstanceSpec {
+    /// Returns whether a server that was started with `other` must be started anew to be as this says.
+    #[must_use]
+    pub fn needs_restart_after(&self, other: &Self) -> bool {
+        // Named one by one, so that a new field is thought about.
+        let Self {
+            name,
+            model,
+            runtime,
+            engine,
+            env_key,
+            server,
+            gpu,
+            env,
+            args,
+            healthcheck,
+            restart_policy: _,
+            stop: _,
+            logs,
+            aliases: _,
+            ttl: _,
+            priority: _,
+            pinned: _,
+            preload: _,
+            concurrency: _,
+            queue: _,
+            memory: _,
+            request: _,
+            tools: _,
+        } = self;
+        (name, model, runtime, engine, env_key) != (&other.name, &other.model, &other.runtime, &other.engine, &other.env_key)
+            || (server, gpu, env, args) != (&other.server, &other.gpu, &other.env, &other.args)
+            || healthcheck != &other.healthcheck
+            || (logs.stdout, logs.stderr) != (other.logs.stdout, other.logs.stderr)
+    }
+}
+
 /// The model and how it is loaded. It always names its model by an absolute reference: whoever reads a file has
 /// turned `path` into one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -89,7 +89,11 @@ impl OperationRegistry {
             forget_oldest(&mut known);
             known.insert(operation.id, Known { operation: publisher.subscribe(), cancel: cancel.clone() });
         }
-        self.store.put_operation(operation.clone()).await?;
+        if let Err(error) = self.store.put_operation(operation.clone()).await {
+            // Nobody is to join what was never begun.
+            self.known().remove(&operation.id);
+            return Err(error.into());
+        }
         self.announce(&operation, "begun");
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn(async move {
@@ -171,6 +175,7 @@ fn outcome(status: &OperationStatus) -> String {
 fn draft(operation: &Operation, words: &str) -> EventDraft {
     let what = match &operation.kind {
         OperationKind::CreateEnvironment { key } => format!("building the environment `{key}`"),
+        OperationKind::Activate { instance } => format!("switching to `{instance}`"),
     };
     let data = serde_json::json!({ "operation": operation.id, "outcome": words });
     EventDraft::new(EventKind::Operation, format!("{what}: {words}")).with_data(data)

@@ -156,6 +156,8 @@ impl Orchestrator {
         }
         self.begin_scheduling(orders).await;
         self.inner.operations.recover().await?;
-        self.recover().await
+        self.recover().await?;
+        self.begin_watching_files();
+        Ok(())
     }
 }

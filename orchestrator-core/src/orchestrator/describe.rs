@@ -30,7 +30,7 @@ pub struct InstanceDescription {
     /// Why it is in that state, and since when, in one sentence.
     #[serde(default)]
     pub reason: String,
-    /// The configuration it runs with, or would; defaults filled in.
+    /// The configuration it runs with, or would; defaults filled in, and without the secrets in its `env`.
     pub spec: InstanceSpec,
     /// Whether its file says something else by now; `orch restart` takes that over.
     pub config_changed: bool,
@@ -75,10 +75,10 @@ impl Orchestrator {
         Ok(InstanceDescription {
             summary: self.summary_of(name, handle.as_ref(), snapshot.as_ref()).await,
             reason: snapshot.as_ref().map_or_else(reason::of_the_unstarted, |snapshot| reason::of(snapshot, Timestamp::now())),
-            state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state),
+            state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state_now()),
             config_changed: configured.as_ref().is_ok_and(|configured| *configured != spec),
             config_problem: configured.err(),
-            spec: (*spec).clone(),
+            spec: spec.without_secrets(),
             model_problem: model.as_ref().err().cloned(),
             model: model.ok(),
             config_dir: self.paths().instance_dir(name),

@@ -53,7 +53,7 @@ impl Orchestrator {
     pub(super) async fn send_up(&self, handle: &InstanceHandle, spec: Arc<InstanceSpec>, caller: Caller) -> Result<(), Problem> {
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Up { spec, caller, accepted }).await?;
-        answer.await.map_err(|_| stopping())
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Waits until an instance is ready, or until its start fails for the first time.
@@ -61,12 +61,12 @@ impl Orchestrator {
         let handle = self.find_handle(name)?;
         let mut snapshot = handle.snapshot.clone();
         loop {
-            let state = snapshot.borrow_and_update().state.clone();
-            match state {
+            let seen = snapshot.borrow_and_update().clone();
+            match seen.state {
                 InstanceState::Ready { .. } => return Ok(self.summary(name).await),
-                InstanceState::Backoff { until, attempt, failure } => {
+                InstanceState::Backoff { attempt, ref failure, .. } => {
                     let mut problem = failure.to_problem(name.as_str());
-                    let seconds = (until.as_millis() - crate::event::Timestamp::now().as_millis()).max(0) / 1_000;
+                    let seconds = seen.next_start_in().unwrap_or_default().as_secs_f64().ceil();
                     problem.causes.push(format!("this was attempt {attempt}; the next one comes in {seconds} s"));
                     return Err(problem);
                 }
@@ -93,8 +93,15 @@ impl Orchestrator {
         };
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Down { accepted }).await?;
-        answer.await.map_err(|_| stopping())??;
+        let told = answer.await.map_err(|_| stopping())?;
+        if let Err(problem) = &told
+            && problem.code == ErrorCode::InstanceNotRunning
+        {
+            return Err(problem.clone());
+        }
+        // It ends, whether that could be written down or not.
         self.wait_stopped(&handle).await?;
+        told?;
         Ok(self.summary(name).await)
     }
 
@@ -122,7 +129,7 @@ impl Orchestrator {
         let handle = self.inner.fleet.handle_or_begin(&self.inner.services, &spec);
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Restart { spec, accepted }).await?;
-        answer.await.map_err(|_| stopping())
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Forgets an instance: its state goes, its configuration is moved to `instances/.removed`, its logs stay.

@@ -48,6 +48,12 @@ impl Lease {
         self.address
     }
 
+    /// Returns who that server is.
+    #[must_use]
+    pub fn server(&self) -> &WorkloadIdentity {
+        &self.identity
+    }
+
     /// Returns the instance.
     #[must_use]
     pub fn instance(&self) -> &InstanceName {
@@ -148,9 +154,8 @@ fn why_not(seen: &InstanceSnapshot) -> Option<Problem> {
             let problem = failure.to_problem(name.as_str());
             Some(problem.with_hint(format!("mend the cause and run `orch up {name}`; `orch describe {name}` tells more")))
         }
-        InstanceState::Backoff { until, failure, .. } => {
-            let mut problem = failure.to_problem(name.as_str());
-            problem.retry_after_seconds = Some(seconds_until(*until).max(1));
+        InstanceState::Backoff { failure, .. } => {
+            let mut problem = failure.to_problem(name.as_str()).with_retry_after(seen.next_start_in().unwrap_or_default());
             problem.status = 503;
             Some(problem)
         }
@@ -202,9 +207,4 @@ fn describe_wait(handle: &InstanceHandle) -> String {
 
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-fn seconds_until(moment: crate::event::Timestamp) -> u64 {
-    let left = moment.as_millis() - crate::event::Timestamp::now().as_millis();
-    u64::try_from(left).unwrap_or(0).div_ceil(1_000)
 }

@@ -21,6 +21,7 @@ impl Orchestrator {
     pub(super) async fn recover(&self) -> Result<(), Problem> {
         let services = &self.inner.services;
         self.inner.fleet.reload(services);
+        self.recover_active().await?;
         let records = services.store.instances().await?;
         let mut discovered: BTreeMap<InstanceName, DiscoveredWorkload> = BTreeMap::new();
         match services.launcher.discover().await {
@@ -42,8 +43,8 @@ impl Orchestrator {
 
     async fn recover_instance(&self, record: InstanceRecord, found: Option<DiscoveredWorkload>) -> Result<(), Problem> {
         // What runs is watched as it was started; what does not, as its file says now.
-        let remembered = record.spec.map(Arc::new);
         let configured = self.inner.fleet.configured(&record.name).and_then(Result::ok);
+        let remembered = record.spec.map(|spec| Arc::new(spec.with_secrets_of(configured.as_deref())));
         let spec = if record.server.is_some() { remembered.or(configured) } else { configured.or(remembered) };
         let Some(spec) = spec else {
             self.warn(Some(&record.name), format!("`{}` has no usable configuration any more; it is left alone", record.name));

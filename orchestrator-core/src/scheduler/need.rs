@@ -81,6 +81,7 @@ impl Measurement {
 
 /// Everything that the memory depends on: another model file, another setting, another engine is another key.
 fn key(spec: &InstanceSpec, model: &InstalledModel) -> String {
+    let spec = &spec.without_secrets();
     let settings = serde_json::json!([
         model.path,
         model.size_bytes,

@@ -22,6 +22,7 @@ impl Driver {
                     Phase::Stopping { .. } => {
                         self.spec = spec;
                         self.then_start = true;
+                        self.persist().await;
                     }
                     Phase::Stopped { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {
                         self.spec = spec;
@@ -32,13 +33,24 @@ impl Driver {
                         self.start_afresh(why).await;
                     }
                 }
-                if caller == Caller::Person {
-                    self.services.scheduler.wish(self.member);
-                }
+                let answer = match caller {
+                    Caller::Person => {
+                        self.services.scheduler.wish(self.member);
+                        self.recorded().await
+                    }
+                    // They are to be served; nobody counts on it that it is remembered.
+                    Caller::Requests => Ok(()),
+                };
                 // The asker may be gone; the instance comes up all the same.
-                let _ = accepted.send(());
+                let _ = accepted.send(answer);
             }
             Command::Unload(why) => self.handle_unload(why).await,
+            Command::Configure { spec } => {
+                self.spec = spec;
+                self.services.scheduler.configure_member(self.member, &self.spec);
+                self.persist().await;
+                self.publish();
+            }
             Command::Down { accepted } => {
                 let answer = self.handle_down().await;
                 let _ = accepted.send(answer);
@@ -51,11 +63,14 @@ impl Driver {
                         self.then_start = true;
                         self.begin_stop(Trouble::Requested).await;
                     }
-                    Phase::Stopping { .. } => self.then_start = true,
+                    Phase::Stopping { .. } => {
+                        self.then_start = true;
+                        self.persist().await;
+                    }
                     Phase::Stopped { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => self.start_afresh(TOLD_TO_START).await,
                 }
                 self.services.scheduler.wish(self.member);
-                let _ = accepted.send(());
+                let _ = accepted.send(self.recorded().await);
             }
         }
     }
@@ -79,6 +94,7 @@ impl Driver {
         self.wanted = false;
         match &self.phase {
             Phase::Stopped { .. } => {
+                self.recorded().await?;
                 let problem = Problem::new(ErrorCode::InstanceNotRunning, format!("`{}` is not running", self.name));
                 return Err(problem.with_hint("run `orch ps` for what is running"));
             }
@@ -88,7 +104,7 @@ impl Driver {
             Phase::Starting { .. } | Phase::Loading(_) | Phase::Serving(_) => self.begin_stop(Trouble::Requested).await,
             Phase::Stopping { .. } => self.persist().await,
         }
-        Ok(())
+        self.recorded().await
     }
 
     /// Starts because somebody wants it: earlier failures do not count.

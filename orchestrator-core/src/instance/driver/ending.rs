@@ -43,13 +43,10 @@ impl Driver {
         match self.after(Failure::Exited(report), ready_for) {
             Next::Rest { phase, why } => {
                 self.show_loss(*phase, &why);
-                if self.phase.is_over() {
-                    // The next start is due: its own note comes in a moment, and says more.
-                    clear_away(&workload).await;
-                } else {
-                    let (record, store) = (self.record(), self.services.store.clone());
-                    let ((), stored) = tokio::join!(clear_away(&workload), store.put_instance(record));
-                    Self::warn_unless_stored(stored);
+                clear_away(&workload).await;
+                // Where the next start is due its own note comes in a moment, and says more.
+                if !self.phase.is_over() {
+                    self.persist().await;
                 }
                 self.show_scheduler();
             }

@@ -294,6 +294,19 @@ impl Phase {
         }
     }
 
+    /// Returns when the next start is due, in the phase that waits for one.
+    pub(super) fn next_start(&self) -> Option<Instant> {
+        match self {
+            Self::Backoff { until, .. } => Some(*until),
+            Self::Stopped { .. }
+            | Self::Starting { .. }
+            | Self::Loading(_)
+            | Self::Serving(_)
+            | Self::Stopping { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
+
     /// Returns whether it is about to start, and nothing was started yet nor will be without its turn.
     pub(super) fn waits_for_room(&self) -> bool {
         matches!(self, Self::Starting { steps, .. } if steps.current() == StartStep::WaitingForRoom)

@@ -30,6 +30,7 @@ use super::request::ToolRequest;
 use super::speech::Speech;
 use super::strict::{self, Attempt};
 use super::validated;
+use crate::request_id::{self, REQUEST_ID};
 
 /// The largest refusal of an engine that is looked at.
 const LARGEST_REFUSAL: usize = 1024 * 1024;
@@ -153,6 +154,8 @@ impl<A: Admission> Turn<A> {
                 body,
                 is_final: true,
                 requester: self.requester,
+                // The client's request is counted as a whole, not question by question.
+                ticket: &mut None,
             };
             let response = self.proxy.forward(&self.admission, &self.model, lease.take(), forward).await.map_err(failed)?;
             if response.status().is_success() {
@@ -170,7 +173,8 @@ impl<A: Admission> Turn<A> {
             let weaker = state.constraint.weaker(&state.tools).filter(|_| !is_native && is_about_constraint(&body));
             match weaker {
                 Some(weaker) => {
-                    tracing::info!(instance = %self.instance, from = state.constraint.name(), to = weaker.name(), "the engine refuses a constraint");
+                    let request_id = request_id::shown(self.headers.get(REQUEST_ID));
+                    tracing::info!(request_id, instance = %self.instance, from = state.constraint.name(), to = weaker.name(), "the engine refuses a constraint");
                     state.report.degraded = true;
                     state.constraint = weaker;
                 }
