@@ -39,6 +39,7 @@ pub use instances::{InstanceList, RemoveMode};
 pub use lease::{Lease, Requester};
 pub use routes::ServedModel;
 pub use runtimes::{RuntimeStatus, RuntimeSummary};
+pub use scheduling::SchedulingView;
 pub use shutdown::ShutdownMode;
 
 pub(crate) use services::Services;
