@@ -56,6 +56,7 @@ pub(super) fn write(stations: &Stations, counts: &Counts, snapshot: &Snapshot, u
     for (family, histogram) in histograms {
         text.histograms(family, served().map(|(name, station)| (name, histogram(&station.meters).read())));
     }
+    scheduler(&mut text, snapshot);
     let counter = |text: &mut Text, family: &Family, counter: fn(&Meters) -> &Counter| {
         text.family(family, served().map(|(name, station)| (vec![name], Value::Whole(counter(&station.meters).get()))));
     };
@@ -73,6 +74,19 @@ pub(super) fn write(stations: &Stations, counts: &Counts, snapshot: &Snapshot, u
     text.family(&family::EVENTS, counts.events.iter().map(|(kind, count)| (vec![kind.as_str()], Value::Whole(*count))));
     daemon(&mut text, snapshot, uptime);
     text.finish()
+}
+
+fn scheduler(text: &mut Text, snapshot: &Snapshot) {
+    let queues = || snapshot.queues.iter();
+    text.family(&family::QUEUE, queues().map(|row| (vec![row.name.as_str()], Value::Whole(row.waiting))));
+    let counters = &snapshot.scheduler;
+    text.family(&family::QUEUE_REFUSALS, [(vec![], Value::Whole(counters.refused))]);
+    let evictions = [("room", counters.evicted_for_room), ("idle", counters.evicted_idle)];
+    text.family(&family::EVICTIONS, evictions.map(|(reason, count)| (vec![reason], Value::Whole(count))));
+    let reserved =
+        queues().flat_map(|row| row.memory.iter().map(|(pool, bytes)| (vec![row.name.as_str(), pool.as_str()], Value::Whole(*bytes))));
+    text.family(&family::RESERVED, reserved);
+    text.family(&family::BUDGET, snapshot.budget.iter().map(|(pool, bytes)| (vec![pool.as_str()], Value::Whole(*bytes))));
 }
 
 fn requests(text: &mut Text, stations: &[(&str, &Station)]) {

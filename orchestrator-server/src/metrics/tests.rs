@@ -8,7 +8,7 @@ use orchestrator_core::InstanceName;
 
 use super::families::{ALL, Kind};
 use super::observer::{Counts, InstanceCounts};
-use super::snapshot::{InstanceRow, Snapshot};
+use super::snapshot::{InstanceRow, QueueRow, Snapshot};
 use super::{Outcome, Route, reference, report};
 use crate::gateway::{Stations, Tokens};
 
@@ -100,7 +100,15 @@ fn everything() -> String {
     instance.restarts.insert("signal".to_owned(), 3);
     counts.instances.insert("m".to_owned(), instance);
     let row = InstanceRow { name: "m".to_owned(), state: "ready".to_owned(), memory_bytes: Some(1 << 20) };
-    let snapshot = Snapshot { instances: vec![row], resident_bytes: Some(9_000_000), descriptors: Some(20) };
+    let queue = QueueRow { name: "demo".to_owned(), waiting: 3, memory: vec![("host".to_owned(), 4_096)] };
+    let snapshot = Snapshot {
+        instances: vec![row],
+        queues: vec![queue],
+        budget: vec![("host".to_owned(), 8_192)],
+        resident_bytes: Some(9_000_000),
+        descriptors: Some(20),
+        ..Snapshot::default()
+    };
     report::write(&stations, &counts, &snapshot, 1.5)
 }
 
