@@ -73,6 +73,8 @@ fn round(stage: &mut Stage<'_>) {
     let before = newest_event(&endpoint);
     let ending = AtomicBool::new(false);
     let random = stage.random.fork();
+    // One jump is far in any case, and there before anything happens.
+    preload.set_clock_ahead(*stage.random.pick(&[DAY, -DAY]));
     let (idle, delays, silences) = thread::scope(|scope| {
         let _ends = EndAtLast(&ending);
         scope.spawn(|| jump_until(&preload, random, &ending));
