@@ -108,7 +108,7 @@ pub(crate) enum Beginning {
         wanted: bool,
         restarts: u32,
         /// What the store holds of it, where that is just this.
-        stored: Option<InstanceRecord>,
+        stored: Option<Box<InstanceRecord>>,
     },
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
             (waiting, true, restarts, None, None)
         }
         Beginning::Adopted { adopted, held, wanted, restarts, stored } => {
-            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, Some(held), stored)
+            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, Some(held), stored.map(|stored| *stored))
         }
     };
     let workload = phase.workload().cloned();

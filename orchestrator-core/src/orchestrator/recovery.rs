@@ -64,7 +64,7 @@ impl Orchestrator {
                 // Nothing need be written of what is as it was noted.
                 let stored = noted.filter(|noted| *noted == adopted.server).map(|server| {
                     let (name, spec) = (record.name.clone(), Some((*spec).clone()));
-                    InstanceRecord { name, wanted, spec, server: Some(server), restarts }
+                    Box::new(InstanceRecord { name, wanted, spec, server: Some(server), restarts })
                 });
                 Beginning::Adopted { adopted, held, wanted, restarts, stored }
             }

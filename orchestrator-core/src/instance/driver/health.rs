@@ -63,7 +63,7 @@ impl Driver {
         }
         self.services.tasks.spawn(need::measure(self.services.clone(), self.spec.clone(), loading.workload.clone()));
         let serving = Serving::begin(loading, self.spec.healthcheck.interval.get());
-        let took = loading.server.started_at.elapsed_millis();
+        let took = loading.begun.elapsed().as_millis();
         self.enter(Phase::Serving(serving), &format!("it answers after {took} ms")).await;
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Loading {
     pub(super) workload: Arc<dyn Workload>,
     pub(super) server: RunningServer,
     pub(super) detail: String,
+    /// Since when it is waited for.
+    pub(super) begun: Instant,
     /// Until when it must be ready.
     pub(super) deadline: Instant,
     /// Where its part of the error log begins.
@@ -66,6 +68,7 @@ impl Loading {
             workload,
             server,
             detail: String::new(),
+            begun: Instant::now(),
             deadline: Instant::now() + spec.healthcheck.start_period.get(),
             stderr_offset,
             is_doubted: false,
