@@ -7,6 +7,7 @@ mod faults;
 mod gateway;
 mod homes;
 mod lifecycle;
+mod queueing;
 mod recovery;
 mod regressions;
 mod reload;
