@@ -129,8 +129,9 @@ impl Launcher for LocalLauncher {
         let stamp = Stamp { pid: process.pid, start_ticks: process.start_ticks };
         let Some(handle) = ProcessHandle::open(stamp)? else { return Ok(None) };
         let kin = Arc::new(self.kin(instance, Some(stamp)));
-        // The first look remembers the whole tree, and shows whether the process says that it is somebody else's.
-        let tree = workload::look(&kin, MarkScope::All).await?;
+        // The first look remembers the whole tree, and shows whether the process says that it is somebody else's. Nothing
+        // that it started is older than it is.
+        let tree = workload::look(&kin, MarkScope::StartedSince(stamp.start_ticks)).await?;
         if !tree.iter().any(|record| record.stamp() == stamp) {
             return Ok(None);
         }

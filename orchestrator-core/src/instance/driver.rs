@@ -37,6 +37,7 @@ use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
 use crate::scheduler::policy::{Eviction, MemberId, MemoryNeed};
+use crate::store::InstanceRecord;
 use launch::{LaunchOutcome, LaunchRequest, Launched};
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
@@ -101,7 +102,14 @@ pub(crate) enum Beginning {
     /// Nothing runs, and something should: its server died while nobody watched.
     Lost { restarts: u32 },
     /// A server of an earlier owner runs.
-    Adopted { adopted: Adopted, held: MemoryNeed, wanted: bool, restarts: u32 },
+    Adopted {
+        adopted: Adopted,
+        held: MemoryNeed,
+        wanted: bool,
+        restarts: u32,
+        /// What the store holds of it, where that is just this.
+        stored: Option<Box<InstanceRecord>>,
+    },
 }
 
 impl Beginning {
@@ -135,15 +143,16 @@ impl InstanceHandle {
 pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
     let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
     let cause = beginning.why().to_owned();
-    let (phase, wanted, restarts, held) = match beginning {
-        Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None),
+    let (phase, wanted, restarts, held, stored) = match beginning {
+        Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None, None),
         Beginning::Lost { restarts } => {
             let report = ExitReport { cause: ExitCause::Unknown, stderr_tail: Vec::new(), at: Timestamp::now() };
             let waiting = Phase::Backoff { until: Instant::now(), due: Timestamp::now(), attempt: 1, failure: Failure::Exited(report) };
-            (waiting, true, restarts, None)
+            (waiting, true, restarts, None, None)
         }
-        Beginning::Adopted { adopted, held, wanted, restarts } => {
-            (Phase::Loading(Loading::taken_over(adopted, services, &spec)), wanted, restarts, Some(held))
+        Beginning::Adopted { adopted, held, wanted, restarts, stored } => {
+            let phase = Phase::Loading(Loading::taken_over(adopted, services, &spec));
+            (phase, wanted, restarts, Some(held), stored.map(|stored| *stored))
         }
     };
     let workload = phase.workload().cloned();
@@ -163,6 +172,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         last_port: None,
         phase,
         then_start: false,
+        stored,
         unrecorded: None,
         logs: LogKeeper::new(),
         inbox,
@@ -188,6 +198,8 @@ struct Driver {
     phase: Phase,
     /// Whether the server that is being ended is replaced by a new one.
     then_start: bool,
+    /// What the store holds of it, where that is known.
+    stored: Option<InstanceRecord>,
     /// Set while the store does not hold what is so.
     unrecorded: Option<Unrecorded>,
     logs: LogKeeper,
