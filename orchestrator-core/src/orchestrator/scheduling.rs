@@ -8,7 +8,8 @@ use super::Orchestrator;
 use crate::hardware::Hardware;
 use crate::instance::InstanceSpec;
 use crate::instance::driver::{Adopted, Caller, Command, InstanceHandle};
-use crate::scheduler::policy::{Counters, Eviction, MemberId, MemoryNeed, MemoryPool, Reading};
+use crate::names::InstanceName;
+use crate::scheduler::policy::{Counters, Eviction, MemberId, MemberView, MemoryNeed, MemoryPool, Reading};
 use crate::scheduler::{Order, need};
 
 impl Orchestrator {
@@ -30,6 +31,13 @@ impl Orchestrator {
     #[must_use]
     pub fn scheduler_counters(&self) -> Counters {
         self.inner.services.scheduler.counters()
+    }
+
+    /// Returns how each instance that has a task does with the scheduler.
+    #[must_use]
+    pub fn scheduler_views(&self) -> Vec<(InstanceName, MemberView)> {
+        let handles = self.inner.fleet.handles().into_iter();
+        handles.filter_map(|(name, handle)| Some((name, self.inner.services.scheduler.view(handle.member)?))).collect()
     }
 
     async fn perform(&self, order: Order) {

@@ -50,6 +50,12 @@ families! {
         "Requests that have a place in the instance now.";
     WAIT = Histogram "orchestrator_request_wait_seconds" ["instance"]
         "From a request's arrival to its place in the instance: queue, eviction and start.";
+    QUEUE = Gauge "orchestrator_queue_length" ["instance"]
+        "Requests that wait for a place in the instance now.";
+    QUEUE_REFUSALS = Counter "orchestrator_queue_refusals_total" []
+        "Requests that were turned away: the queue was full, their turn did not come in time, or there was no room.";
+    EVICTIONS = Counter "orchestrator_evictions_total" ["reason"]
+        "Instances that were unloaded: `room` for another one, `idle` because nobody used them.";
     FIRST_BYTE = Histogram "orchestrator_request_first_byte_seconds" ["instance"]
         "From a request's arrival to the first byte of its answer's body; of a stream that is about the first token.";
     DURATION = Histogram "orchestrator_request_duration_seconds" ["instance"]

@@ -1,14 +1,19 @@
 //! What is looked at only when somebody asks: nothing of it is kept up to date on the way of a request.
 //!
-//! This is the room for what other parts know of the present moment. The scheduler's queue belongs here: a field of
-//! [`InstanceRow`] for its length, one of [`Snapshot`] for evictions; then a line in `families`, and one in `report`.
+//! This is the room for what other parts know of the present moment: a field here, a line in `families`, and one in
+//! `report`.
 
 use orchestrator_core::Orchestrator;
+use orchestrator_core::scheduler::policy::{Counters, MemberView};
 
 /// Everything at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) instances: Vec<InstanceRow>,
+    /// How each instance does with the scheduler.
+    pub(super) scheduled: Vec<(String, MemberView)>,
+    /// What the scheduler counted.
+    pub(super) counters: Counters,
     /// Resident memory of this process in bytes.
     pub(super) resident_bytes: Option<u64>,
     /// Descriptors that this process has open.
@@ -33,7 +38,9 @@ impl Snapshot {
             state: summary.state,
             memory_bytes: summary.memory_mb.map(|mib| mib * 1024 * 1024),
         });
-        Self { instances: instances.collect(), resident_bytes: resident_bytes(), descriptors: descriptors() }
+        let scheduled = orchestrator.scheduler_views().into_iter().map(|(name, view)| (name.to_string(), view));
+        let (scheduled, counters) = (scheduled.collect(), orchestrator.scheduler_counters());
+        Self { instances: instances.collect(), scheduled, counters, resident_bytes: resident_bytes(), descriptors: descriptors() }
     }
 }
 
