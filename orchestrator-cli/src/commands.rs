@@ -81,6 +81,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Config(ConfigCommand::Schema(arguments)) => config::schema::run(context, &arguments),
         Command::Model(ModelCommand::Ls) => model::ls::run(context).await,
         Command::Model(ModelCommand::Info(arguments)) => model::info::run(context, &arguments).await,
+        Command::Model(ModelCommand::Activate(arguments)) => model::activate::run(context, &arguments).await,
         Command::Tools(ToolsCommand::Parse(arguments)) => tools::parse::run(context, &arguments),
         Command::Tools(ToolsCommand::Smoke(arguments)) => tools::smoke::run(context, &arguments).await,
         Command::Env(EnvCommand::Ls) => env::ls::run(context).await,

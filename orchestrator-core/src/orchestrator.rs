@@ -36,6 +36,7 @@ pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};
 pub use lease::{Lease, Requester};
 pub use routes::ServedModel;
+pub use scheduling::SchedulingView;
 pub use shutdown::ShutdownMode;
 
 pub(crate) use services::Services;

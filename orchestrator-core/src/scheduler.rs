@@ -292,6 +292,11 @@ impl Scheduler {
         self.lock().policy.view(id)
     }
 
+    /// Returns what instances may hold together.
+    pub(crate) fn budget(&self) -> Budget {
+        self.lock().policy.budget().clone()
+    }
+
     /// Returns what was counted.
     pub(crate) fn counters(&self) -> Counters {
         self.lock().policy.counters()

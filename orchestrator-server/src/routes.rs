@@ -57,6 +57,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/api/v1/instances/{name}/logs", get(instances::logs))
         .route("/api/v1/models", get(models::list))
         .route("/api/v1/models/info", get(models::info))
+        .route("/api/v1/models/activate", post(models::activate))
         .route("/api/v1/envs", get(environments::list))
         .route("/api/v1/envs/{key}", axum::routing::delete(environments::remove))
         .route("/api/v1/envs/{key}/create", post(environments::create))

@@ -173,6 +173,6 @@ fn a_pinned_model_stays_and_what_can_never_fit_is_told_with_numbers() {
     assert_eq!(chat_status(&endpoint, "pinned"), 200);
     let pinned = home.pid("pinned");
     assert_eq!(chat_status(&endpoint, "giant"), 507);
-    home.orch(&["up", "giant"]).assert_fails(54 + 0, &["4000", "1000"]);
+    home.orch(&["up", "giant"]).assert_fails(35, &["4000", "1000"]);
     assert_eq!(home.pid("pinned"), pinned, "a pinned model was unloaded");
 }

@@ -31,9 +31,20 @@ impl Orchestrator {
     }
 
     /// Returns the active instance of a runtime.
-    pub async fn active(&self, runtime: RuntimeKind) -> Result<Option<InstanceName>, Problem> {
-        let stored = self.inner.services.store.get(&key(runtime)).await?;
-        Ok(stored.and_then(|name| InstanceName::try_new(&name).ok()))
+    #[must_use]
+    pub fn active(&self, runtime: RuntimeKind) -> Option<InstanceName> {
+        self.inner.fleet.active(runtime)
+    }
+
+    /// Reads which instances are active.
+    pub(super) async fn recover_active(&self) -> Result<(), Problem> {
+        for runtime in self.inner.services.runtimes.keys() {
+            let stored = self.inner.services.store.get(&key(*runtime)).await?;
+            if let Some(name) = stored.and_then(|name| InstanceName::try_new(&name).ok()) {
+                self.inner.fleet.set_active(*runtime, name);
+            }
+        }
+        Ok(())
     }
 
     /// Gives an operation, such as a benchmark, a runtime to itself: no other one may have it, requests for its instances
@@ -60,7 +71,7 @@ impl Orchestrator {
     }
 
     async fn switch(&self, runtime: RuntimeKind, new: &InstanceName, progress: &dyn Progress) -> Result<(), Problem> {
-        let old = self.active(runtime).await?.filter(|old| old != new && self.runs(old));
+        let old = self.active(runtime).filter(|old| old != new && self.runs(old));
         // What asks for the old one meanwhile waits until it is decided which of the two runs.
         let mut hold = None;
         let say = |phase: String| progress.update(ProgressUpdate { phase, done: None, total: None });
@@ -85,6 +96,7 @@ impl Orchestrator {
             Ok(()) => {
                 drop(hold);
                 self.inner.services.store.put(&key(runtime), new.to_string()).await?;
+                self.inner.fleet.set_active(runtime, new.clone());
                 let message = format!("`{new}` is the active instance of `{}`", runtime.as_str());
                 self.inner.services.events.record(EventDraft::new(EventKind::InstanceState, message).about(new));
                 Ok(())

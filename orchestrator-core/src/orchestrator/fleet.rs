@@ -12,6 +12,7 @@ use crate::instance::InstanceSpec;
 use crate::instance::driver::{self, Beginning, InstanceHandle};
 use crate::model::ModelReference;
 use crate::names::InstanceName;
+use crate::runtime::RuntimeKind;
 use crate::scheduler::policy::MemberId;
 
 /// How long a reading of the configurations is good enough for a name nobody knows.
@@ -33,6 +34,8 @@ struct Members {
     routes: Arc<Routes>,
     /// What clients asked for already, until the routes change.
     targets: HashMap<String, Arc<Target>>,
+    /// The active instance of each runtime; clients may ask for it by the runtime's name.
+    active: HashMap<RuntimeKind, InstanceName>,
     read_at: Option<Instant>,
 }
 
@@ -162,7 +165,9 @@ impl Fleet {
     fn find_known(&self, services: &Arc<Services>, model: &str) -> Option<Result<Arc<Target>, Problem>> {
         let names = {
             let members = self.read();
-            let Some(names) = members.routes.find(model) else {
+            let active =
+                || members.active.iter().find(|(runtime, _)| runtime.as_str() == model).map(|(_, name)| std::slice::from_ref(name));
+            let Some(names) = members.routes.find(model).or_else(active) else {
                 // The file of an instance may be there and broken.
                 let name = InstanceName::try_new(model).ok()?;
                 return members.configured.get(&name)?.clone().err().map(Err);
@@ -188,6 +193,18 @@ impl Fleet {
         let target = Arc::new(Target::new(handles));
         self.write().targets.insert(model.to_owned(), target.clone());
         Some(Ok(target))
+    }
+
+    /// Notes the active instance of a runtime.
+    pub(super) fn set_active(&self, runtime: RuntimeKind, name: InstanceName) {
+        let mut members = self.write();
+        members.active.insert(runtime, name);
+        members.targets.clear();
+    }
+
+    /// Returns the active instance of a runtime.
+    pub(super) fn active(&self, runtime: RuntimeKind) -> Option<InstanceName> {
+        self.read().active.get(&runtime).cloned()
     }
 
     /// Lists what clients may ask for.

@@ -21,6 +21,7 @@ impl Orchestrator {
     pub(super) async fn recover(&self) -> Result<(), Problem> {
         let services = &self.inner.services;
         self.inner.fleet.reload(services);
+        self.recover_active().await?;
         let records = services.store.instances().await?;
         let mut discovered: BTreeMap<InstanceName, DiscoveredWorkload> = BTreeMap::new();
         match services.launcher.discover().await {

@@ -9,7 +9,7 @@ use crate::hardware::Hardware;
 use crate::instance::InstanceSpec;
 use crate::instance::driver::{Adopted, Caller, Command, InstanceHandle};
 use crate::names::InstanceName;
-use crate::scheduler::policy::{Counters, Eviction, MemberId, MemberView, MemoryNeed, MemoryPool, Reading};
+use crate::scheduler::policy::{Budget, Counters, Eviction, MemberId, MemberView, MemoryNeed, MemoryPool, Reading};
 use crate::scheduler::{Order, need};
 
 impl Orchestrator {
@@ -27,17 +27,13 @@ impl Orchestrator {
         });
     }
 
-    /// Returns what the scheduler counted.
+    /// Returns how requests and memory are shared at this moment.
     #[must_use]
-    pub fn scheduler_counters(&self) -> Counters {
-        self.inner.services.scheduler.counters()
-    }
-
-    /// Returns how each instance that has a task does with the scheduler.
-    #[must_use]
-    pub fn scheduler_views(&self) -> Vec<(InstanceName, MemberView)> {
+    pub fn scheduling(&self) -> SchedulingView {
+        let scheduler = &self.inner.services.scheduler;
         let handles = self.inner.fleet.handles().into_iter();
-        handles.filter_map(|(name, handle)| Some((name, self.inner.services.scheduler.view(handle.member)?))).collect()
+        let instances = handles.filter_map(|(name, handle)| Some((name, scheduler.view(handle.member)?)));
+        SchedulingView { counters: scheduler.counters(), budget: scheduler.budget(), instances: instances.collect() }
     }
 
     async fn perform(&self, order: Order) {
@@ -110,6 +106,17 @@ impl Orchestrator {
         }
         held
     }
+}
+
+/// How requests and memory are shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchedulingView {
+    /// What was counted since the daemon began.
+    pub counters: Counters,
+    /// What instances may hold together.
+    pub budget: Budget,
+    /// The instances that were ever wanted.
+    pub instances: Vec<(InstanceName, MemberView)>,
 }
 
 fn free_memory(hardware: &Hardware) -> BTreeMap<MemoryPool, u64> {

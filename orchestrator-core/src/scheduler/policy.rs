@@ -321,6 +321,12 @@ impl Policy {
         })
     }
 
+    /// Returns what instances may hold together.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Returns what was counted.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -50,12 +50,6 @@ families! {
         "Requests that have a place in the instance now.";
     WAIT = Histogram "orchestrator_request_wait_seconds" ["instance"]
         "From a request's arrival to its place in the instance: queue, eviction and start.";
-    QUEUE = Gauge "orchestrator_queue_length" ["instance"]
-        "Requests that wait for a place in the instance now.";
-    QUEUE_REFUSALS = Counter "orchestrator_queue_refusals_total" []
-        "Requests that were turned away: the queue was full, their turn did not come in time, or there was no room.";
-    EVICTIONS = Counter "orchestrator_evictions_total" ["reason"]
-        "Instances that were unloaded: `room` for another one, `idle` because nobody used them.";
     FIRST_BYTE = Histogram "orchestrator_request_first_byte_seconds" ["instance"]
         "From a request's arrival to the first byte of its answer's body; of a stream that is about the first token.";
     DURATION = Histogram "orchestrator_request_duration_seconds" ["instance"]
@@ -64,6 +58,16 @@ families! {
         "Tokens that the instance read, as the ends of its answers say.";
     COMPLETION_TOKENS = Counter "orchestrator_completion_tokens_total" ["instance"]
         "Tokens that the instance wrote, as the ends of its answers say.";
+    QUEUE = Gauge "orchestrator_queue_length" ["instance"]
+        "Requests that wait for the instance: to be loaded, or for a place.";
+    QUEUE_REFUSALS = Counter "orchestrator_queue_refusals_total" []
+        "Requests that were not let in: the queue was full, they waited too long, or nothing could serve them.";
+    EVICTIONS = Counter "orchestrator_evictions_total" ["reason"]
+        "Instances that were unloaded: `room` for another one, `idle` after their `ttl`.";
+    RESERVED = Gauge "orchestrator_memory_reserved_bytes" ["instance", "memory"]
+        "Memory that the instance holds or asks for in the scheduler's books, by kind: `host`, `gpu0`, …";
+    BUDGET = Gauge "orchestrator_memory_budget_bytes" ["memory"]
+        "Memory that all instances together may hold, by kind.";
     RETRIES = Counter "orchestrator_request_retries_total" ["instance"]
         "Requests that were sent a second time because the engine failed before anything of its answer was passed on.";
     CIRCUIT = Gauge "orchestrator_circuit_state" ["instance", "state"]

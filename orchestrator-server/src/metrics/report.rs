@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use orchestrator_core::Orchestrator;
 use orchestrator_core::instance::InstanceState;
-use orchestrator_core::scheduler::policy::MemberView;
 
 use super::families::{self as family, Family};
 use super::histogram::Histogram;
@@ -49,13 +48,15 @@ pub(super) fn write(stations: &Stations, counts: &Counts, snapshot: &Snapshot, u
     requests(&mut text, &stations);
     let in_flight = served().map(|(name, station)| (vec![name], Value::Whole(station.meters.in_flight())));
     text.family(&family::IN_FLIGHT, in_flight);
-    text.histograms(&family::WAIT, served().map(|(name, station)| (name, station.meters.wait.read())));
-    queues(&mut text, snapshot);
-    let histograms: [(&Family, HistogramOf); 2] =
-        [(&family::FIRST_BYTE, |meters| &meters.first_byte), (&family::DURATION, |meters| &meters.duration)];
+    let histograms: [(&Family, HistogramOf); 3] = [
+        (&family::WAIT, |meters| &meters.wait),
+        (&family::FIRST_BYTE, |meters| &meters.first_byte),
+        (&family::DURATION, |meters| &meters.duration),
+    ];
     for (family, histogram) in histograms {
         text.histograms(family, served().map(|(name, station)| (name, histogram(&station.meters).read())));
     }
+    scheduler(&mut text, snapshot);
     let counter = |text: &mut Text, family: &Family, counter: fn(&Meters) -> &Counter| {
         text.family(family, served().map(|(name, station)| (vec![name], Value::Whole(counter(&station.meters).get()))));
     };
@@ -75,21 +76,25 @@ pub(super) fn write(stations: &Stations, counts: &Counts, snapshot: &Snapshot, u
     text.finish()
 }
 
+fn scheduler(text: &mut Text, snapshot: &Snapshot) {
+    let queues = || snapshot.queues.iter();
+    text.family(&family::QUEUE, queues().map(|row| (vec![row.name.as_str()], Value::Whole(row.waiting))));
+    let counters = &snapshot.scheduler;
+    text.family(&family::QUEUE_REFUSALS, [(vec![], Value::Whole(counters.refused))]);
+    let evictions = [("room", counters.evicted_for_room), ("idle", counters.evicted_idle)];
+    text.family(&family::EVICTIONS, evictions.map(|(reason, count)| (vec![reason], Value::Whole(count))));
+    let reserved =
+        queues().flat_map(|row| row.memory.iter().map(|(pool, bytes)| (vec![row.name.as_str(), pool.as_str()], Value::Whole(*bytes))));
+    text.family(&family::RESERVED, reserved);
+    text.family(&family::BUDGET, snapshot.budget.iter().map(|(pool, bytes)| (vec![pool.as_str()], Value::Whole(*bytes))));
+}
+
 fn requests(text: &mut Text, stations: &[(&str, &Station)]) {
     let values = stations.iter().flat_map(|(name, station)| {
         let all = station.meters.requests();
         all.map(|(route, outcome, count)| (vec![*name, route.as_str(), outcome.as_str()], Value::Whole(count)))
     });
     text.family(&family::REQUESTS, values);
-}
-
-fn queues(text: &mut Text, snapshot: &Snapshot) {
-    let waiting = |view: &MemberView| Value::Whole(u64::try_from(view.waiting).unwrap_or(u64::MAX));
-    text.family(&family::QUEUE, snapshot.scheduled.iter().map(|(name, view)| (vec![name.as_str()], waiting(view))));
-    let counters = &snapshot.counters;
-    text.family(&family::QUEUE_REFUSALS, [(vec![], Value::Whole(counters.refused))]);
-    let evictions = [("room", counters.evicted_for_room), ("idle", counters.evicted_idle)];
-    text.family(&family::EVICTIONS, evictions.map(|(reason, count)| (vec![reason], Value::Whole(count))));
 }
 
 fn instances(text: &mut Text, counts: &Counts, snapshot: &Snapshot) {

@@ -1,19 +1,18 @@
 //! What is looked at only when somebody asks: nothing of it is kept up to date on the way of a request.
 //!
-//! This is the room for what other parts know of the present moment: a field here, a line in `families`, and one in
-//! `report`.
+//! This is the room for what other parts know of the present moment.
 
 use orchestrator_core::Orchestrator;
-use orchestrator_core::scheduler::policy::{Counters, MemberView};
+use orchestrator_core::scheduler::policy::Counters;
 
 /// Everything at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) instances: Vec<InstanceRow>,
-    /// How each instance does with the scheduler.
-    pub(super) scheduled: Vec<(String, MemberView)>,
-    /// What the scheduler counted.
-    pub(super) counters: Counters,
+    pub(super) queues: Vec<QueueRow>,
+    pub(super) scheduler: Counters,
+    /// Bytes by kind of memory that instances may hold together.
+    pub(super) budget: Vec<(String, u64)>,
     /// Resident memory of this process in bytes.
     pub(super) resident_bytes: Option<u64>,
     /// Descriptors that this process has open.
@@ -30,6 +29,16 @@ pub(super) struct InstanceRow {
     pub(super) memory_bytes: Option<u64>,
 }
 
+/// One instance in the scheduler's books.
+#[derive(Debug)]
+pub(super) struct QueueRow {
+    pub(super) name: String,
+    /// Requests that wait for it.
+    pub(super) waiting: u64,
+    /// Bytes by kind of memory that it holds or asks for.
+    pub(super) memory: Vec<(String, u64)>,
+}
+
 impl Snapshot {
     /// Looks at everything.
     pub(super) async fn take(orchestrator: &Orchestrator) -> Self {
@@ -38,9 +47,20 @@ impl Snapshot {
             state: summary.state,
             memory_bytes: summary.memory_mb.map(|mib| mib * 1024 * 1024),
         });
-        let scheduled = orchestrator.scheduler_views().into_iter().map(|(name, view)| (name.to_string(), view));
-        let (scheduled, counters) = (scheduled.collect(), orchestrator.scheduler_counters());
-        Self { instances: instances.collect(), scheduled, counters, resident_bytes: resident_bytes(), descriptors: descriptors() }
+        let scheduling = orchestrator.scheduling();
+        let queues = scheduling.instances.into_iter().map(|(name, view)| QueueRow {
+            name: name.to_string(),
+            waiting: u64::try_from(view.waiting).unwrap_or(u64::MAX),
+            memory: view.memory.0.into_iter().map(|(pool, bytes)| (pool.name(), bytes)).collect(),
+        });
+        Self {
+            instances: instances.collect(),
+            queues: queues.collect(),
+            scheduler: scheduling.counters,
+            budget: scheduling.budget.memory.into_iter().map(|(pool, bytes)| (pool.name(), bytes)).collect(),
+            resident_bytes: resident_bytes(),
+            descriptors: descriptors(),
+        }
     }
 }
 

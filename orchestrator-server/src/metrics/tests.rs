@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use orchestrator_core::InstanceName;
-use orchestrator_core::scheduler::policy::{Counters, MemberView, MemoryNeed};
 
 use super::families::{ALL, Kind};
 use super::observer::{Counts, InstanceCounts};
-use super::snapshot::{InstanceRow, Snapshot};
+use super::snapshot::{InstanceRow, QueueRow, Snapshot};
 use super::{Outcome, Route, reference, report};
 use crate::gateway::{Stations, Tokens};
 
@@ -101,10 +100,15 @@ fn everything() -> String {
     instance.restarts.insert("signal".to_owned(), 3);
     counts.instances.insert("m".to_owned(), instance);
     let row = InstanceRow { name: "m".to_owned(), state: "ready".to_owned(), memory_bytes: Some(1 << 20) };
-    let view = MemberView { in_flight: 1, waiting: 2, memory: MemoryNeed::default(), waits_for_room: false, is_closing: false };
-    let counters = Counters { refused: 3, evicted_for_room: 4, ..Counters::default() };
-    let scheduled = vec![("m".to_owned(), view)];
-    let snapshot = Snapshot { instances: vec![row], scheduled, counters, resident_bytes: Some(9_000_000), descriptors: Some(20) };
+    let queue = QueueRow { name: "demo".to_owned(), waiting: 3, memory: vec![("host".to_owned(), 4_096)] };
+    let snapshot = Snapshot {
+        instances: vec![row],
+        queues: vec![queue],
+        budget: vec![("host".to_owned(), 8_192)],
+        resident_bytes: Some(9_000_000),
+        descriptors: Some(20),
+        ..Snapshot::default()
+    };
     report::write(&stations, &counts, &snapshot, 1.5)
 }
 
@@ -133,8 +137,6 @@ fn values_are_what_was_counted() {
     let state = "orchestrator_instance_state";
     assert_eq!(value(state, &format!("{state}{{instance=\"m\",state=\"ready\"}}")), Some(1.0));
     assert_eq!(value(state, &format!("{state}{{instance=\"m\",state=\"failed\"}}")), Some(0.0));
-    assert_eq!(value("orchestrator_queue_length", "orchestrator_queue_length{instance=\"m\"}"), Some(2.0));
-    assert_eq!(value("orchestrator_evictions_total", "orchestrator_evictions_total{reason=\"room\"}"), Some(4.0));
     let circuit = "orchestrator_circuit_state";
     assert_eq!(value(circuit, &format!("{circuit}{{instance=\"m\",state=\"closed\"}}")), Some(1.0));
     assert_eq!(value("orchestrator_completion_tokens_total", "orchestrator_completion_tokens_total{instance=\"m\"}"), Some(5.0));

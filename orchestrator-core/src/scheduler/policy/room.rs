@@ -20,6 +20,17 @@ pub enum MemoryPool {
     Device(u32),
 }
 
+impl MemoryPool {
+    /// Returns the one-word name, such as `host` or `gpu0`.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Host => "host".to_owned(),
+            Self::Device(index) => format!("gpu{index}"),
+        }
+    }
+}
+
 impl fmt::Display for MemoryPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -248,10 +248,6 @@ impl MemberView {
     /// Returns what it holds or asks for, in MiB by the name of the kind of memory.
     #[must_use]
     pub fn memory_mb(&self) -> BTreeMap<String, u64> {
-        let name = |pool: &MemoryPool| match pool {
-            MemoryPool::Host => "host".to_owned(),
-            MemoryPool::Device(index) => format!("gpu{index}"),
-        };
-        self.memory.0.iter().map(|(pool, bytes)| (name(pool), bytes.div_ceil(1024 * 1024))).collect()
+        self.memory.0.iter().map(|(pool, bytes)| (pool.name(), bytes.div_ceil(1024 * 1024))).collect()
     }
 }

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::unchecked_time_subtraction,
     reason = "a test may fail by panicking, and says then what happened"
 )]
