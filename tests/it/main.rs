@@ -7,6 +7,7 @@ mod faults;
 mod gateway;
 mod homes;
 mod lifecycle;
+mod observability;
 mod queueing;
 mod recovery;
 mod regressions;

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::daemon::ServeArguments;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::logging::{self, Speaker};
 use crate::provider_settings;
 
 /// Serves the home until a signal comes or a client asks for the end.
@@ -21,6 +22,7 @@ pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result
     // From here on a signal ends the daemon in order, at whatever instant it comes.
     let mut signals = Signals::listen()?;
     let config = load_daemon_config(&paths.config_file())?;
+    logging::start(&context.globals, Speaker::Daemon, config.log.format);
     let opening = orchestrator_providers::builder(paths.clone(), &provider_settings::from_environment()).config(config).open();
     let orchestrator = tokio::select! {
         opened = opening => opened?,

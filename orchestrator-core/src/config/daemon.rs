@@ -17,6 +17,8 @@ pub struct DaemonConfig {
     pub gateway: GatewayConfig,
     /// What may be spent.
     pub limits: LimitsConfig,
+    /// What the daemon writes about itself.
+    pub log: LogConfig,
     /// The port that the first instance gets, for its own web page. Others get free ports.
     #[schemars(example = 8585)]
     pub first_instance_port: Option<u16>,
@@ -48,6 +50,25 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: None, allowed_hosts: Vec::new(), allowed_origins: Vec::new() }
     }
+}
+
+/// What the daemon writes about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// How a line looks: `text` for people, `json` for programs.
+    pub format: LogFormat,
+}
+
+/// How a line of the daemon's log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// One JSON object, with the request's id and the instance as fields of their own.
+    Json,
 }
 
 /// What may be spent.

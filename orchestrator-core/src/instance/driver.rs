@@ -161,7 +161,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
     let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), since, cause, restarts, next_start, generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
-    let span = info_span!("instance", name = %spec.name);
+    let span = info_span!("task", instance = %spec.name);
     let driver = Driver {
         name: spec.name.clone(),
         spec,
