@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -125,7 +125,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request
-            .body(Full::new(body.unwrap_or_default()))
+            .body(body.unwrap_or_default())
             .map_err(|source| ClientError::Request { path: path.to_owned(), source: Box::new(source) })?;
         match tokio::time::timeout(deadline, self.target.send(request)).await {
             Ok(answer) => answer,

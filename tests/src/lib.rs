@@ -7,6 +7,7 @@
 #![expect(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod behaviour;
+pub mod clock;
 pub mod faults;
 pub mod home;
 pub mod http;
@@ -14,5 +15,6 @@ pub mod processes;
 pub mod wait;
 
 pub use behaviour::Behaviour;
+pub use clock::monotonic_nanos;
 pub use home::{Outcome, TestHome};
 pub use wait::wait_until;

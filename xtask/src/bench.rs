@@ -2,9 +2,19 @@
 //!
 //! Only ratios measured side by side mean much: machines drift. What is compared is measured in turns (A B A B …).
 
+mod client;
+mod daemon;
+mod first_token;
 mod gateway;
 mod home;
+mod http;
+mod llama;
+mod nginx;
+mod process;
 mod quickstart;
+mod statistics;
+mod swap;
+mod table;
 mod toolcall;
 
 use std::time::{Duration, Instant};
@@ -12,7 +22,6 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::shell::{TaskResult, call, cargo, output, target_dir};
-use home::BenchHome;
 
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,10 +30,14 @@ pub(crate) enum Bench {
     Build,
     /// `orch quickstart` with an empty home, and again.
     Quickstart,
-    /// From the start of the daemon to its first answer, and its memory when idle.
+    /// The daemon's start, its memory when idle, how soon a crashed engine runs again, how fast it remembers.
     Daemon,
-    /// What the gateway adds to a request, against the same engine asked directly.
+    /// What the gateway adds to requests and streams, beside nginx.
     Gateway,
+    /// The time to the first token of the real llama.cpp, through us and asked directly.
+    FirstToken,
+    /// How long it takes until another model answers, beside llama.cpp's own router.
+    Swap,
     /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
     Toolcall,
 }
@@ -36,8 +49,10 @@ pub(crate) fn run(what: Bench) -> TaskResult {
     match what {
         Bench::Build => build(),
         Bench::Quickstart => quickstart::run(),
-        Bench::Daemon => daemon(),
+        Bench::Daemon => daemon::run(),
         Bench::Gateway => gateway::run(),
+        Bench::FirstToken => first_token::run(),
+        Bench::Swap => swap::run(),
         Bench::Toolcall => toolcall::run(),
     }
 }
@@ -64,27 +79,6 @@ fn build() -> TaskResult {
     Ok(())
 }
 
-fn daemon() -> TaskResult {
-    build_release()?;
-    let mut starts = Vec::new();
-    let mut memory = Vec::new();
-    for _ in 0..ROUNDS {
-        let home = BenchHome::new()?;
-        let mut daemon = home.serve()?;
-        starts.push(daemon.ready_after()?);
-        memory.push(daemon.memory_kib()?);
-        daemon.stop()?;
-    }
-    memory.sort_unstable();
-    println!(
-        "daemon, exec to first answer: median {:.1} ms, worst of {ROUNDS} {:.1} ms",
-        millis(quantile(&mut starts, 0.5)),
-        millis(quantile(&mut starts, 1.0))
-    );
-    println!("daemon, resident memory when idle: median {:.1} MiB", f64::from(memory[ROUNDS / 2]) / 1024.0);
-    Ok(())
-}
-
 /// Returns the value below which this part of the samples lies.
 pub(crate) fn quantile(samples: &mut [Duration], part: f64) -> Duration {
     samples.sort_unstable();
@@ -95,8 +89,4 @@ pub(crate) fn quantile(samples: &mut [Duration], part: f64) -> Duration {
 
 pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
-}
-
-pub(crate) fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000_000.0
 }

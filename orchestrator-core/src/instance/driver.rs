@@ -46,7 +46,10 @@ use record::Unrecorded;
 /// How many commands may wait for an instance's task.
 const COMMAND_QUEUE: usize = 32;
 /// The first wait between two questions to a loading server; it grows up to [`LONGEST_LOADING_POLL`].
-const FIRST_LOADING_POLL: Duration = Duration::from_millis(5);
+const FIRST_LOADING_POLL: Duration = Duration::from_millis(3);
+/// By how much each wait is longer than the one before: whoever waits for a model waits at most a fourteenth longer
+/// than it takes to load.
+const LOADING_POLL_GROWTH: f32 = 1.07;
 /// The longest wait between two questions to a loading server.
 const LONGEST_LOADING_POLL: Duration = Duration::from_millis(250);
 

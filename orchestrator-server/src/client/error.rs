@@ -41,7 +41,7 @@ pub enum ClientError {
         target: String,
         /// How that was seen.
         #[source]
-        source: hyper::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No answer came in time.
     #[error("the daemon at `{target}` did not answer `{path}` within {after:?}")]

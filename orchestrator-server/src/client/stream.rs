@@ -14,6 +14,7 @@ use sse_stream::{Sse, SseByteStream};
 
 use super::transport::AnswerBody;
 use super::{ClientError, error};
+use crate::attached::WireError;
 
 /// Values as they come. Ends when the daemon ends it; dropping it cancels it.
 pub type ItemStream<T> = Pin<Box<dyn Stream<Item = Result<T, ClientError>> + Send>>;
@@ -27,7 +28,7 @@ enum EventStreamError {
     #[error("one event is larger than {LARGEST_EVENT} bytes")]
     TooLarge,
     #[error(transparent)]
-    Broken(hyper::Error),
+    Broken(WireError),
 }
 
 /// Reads the events of an answer, each of bounded size.

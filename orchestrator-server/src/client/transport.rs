@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::uri::Authority;
 use http::{Request, Response, Uri};
-use http_body_util::Full;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -25,7 +24,7 @@ pub(super) trait Link: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Link for T {}
 
 /// The body of an answer; dropping it closes the connection.
-pub(super) type AnswerBody = AttachedBody<Box<dyn Link>, Full<Bytes>>;
+pub(super) type AnswerBody = AttachedBody<Box<dyn Link>>;
 
 /// Where the daemon is.
 pub(super) enum Target {
@@ -65,20 +64,20 @@ impl Target {
     }
 
     /// Sends a request over a connection of its own and waits for the head of the answer.
-    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, ClientError> {
+    pub(super) async fn send(&self, mut request: Request<Bytes>) -> Result<Response<AnswerBody>, ClientError> {
         let link = match tokio::time::timeout(CONNECTING, self.connect()).await {
             Ok(Ok(link)) => link,
             Ok(Err(source)) => return Err(self.unreachable(source)),
             Err(_) => return Err(self.unreachable(std::io::Error::from(std::io::ErrorKind::TimedOut))),
         };
         self.address(&mut request)?;
-        let mut connection = Attached::open(link).await.map_err(|source| self.unreachable(source))?;
+        let mut connection = Attached::open(link);
         let response = connection.send(request).await.map_err(|source| {
-            if source.is_parse() {
+            if source.is_protocol() {
                 let detail = super::error::chain(&source);
                 ClientError::Protocol { target: self.to_string(), status: None, detail }
             } else {
-                ClientError::WentAway { target: self.to_string(), source }
+                ClientError::WentAway { target: self.to_string(), source: Box::new(source) }
             }
         })?;
         let (head, body) = response.into_parts();
@@ -98,7 +97,7 @@ impl Target {
     }
 
     /// Completes the request for this target: host, key, and what the path begins with.
-    fn address(&self, request: &mut Request<Full<Bytes>>) -> Result<(), ClientError> {
+    fn address(&self, request: &mut Request<Bytes>) -> Result<(), ClientError> {
         let unwritable = |path: &str, source| ClientError::Request { path: path.to_owned(), source };
         match self {
             Self::Unix { .. } => {

@@ -7,16 +7,14 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use tokio::net::TcpStream;
 
 use crate::attached::{Attached, AttachedBody};
 
 /// A connection to an engine.
-pub(super) type Upstream = Attached<TcpStream, Full<Bytes>>;
+pub(super) type Upstream = Attached<TcpStream>;
 /// An answer of an engine.
-pub(super) type UpstreamBody = AttachedBody<TcpStream, Full<Bytes>>;
+pub(super) type UpstreamBody = AttachedBody<TcpStream>;
 
 /// How long a connection may take to be made: engines are on this machine or near it.
 const CONNECTING: Duration = Duration::from_secs(5);
@@ -48,13 +46,13 @@ impl Pool {
     }
 
     /// Makes a new connection.
-    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Upstream, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) async fn connect(&self, address: SocketAddr) -> std::io::Result<Upstream> {
         let stream = match tokio::time::timeout(CONNECTING, TcpStream::connect(address)).await {
             Ok(stream) => stream?,
-            Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+            Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
         };
         stream.set_nodelay(true)?;
-        Ok(Attached::open(stream).await?)
+        Ok(Attached::open(stream))
     }
 
     /// Keeps a connection whose answer was read to its end.

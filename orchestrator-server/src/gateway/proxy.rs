@@ -12,8 +12,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, He
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
 use orchestrator_core::error::causes_of;
 use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::{InstanceName, Problem};
@@ -27,6 +26,7 @@ use super::stations::{Station, Stations};
 use super::ticket::Ticket;
 use super::usage::tokens_in;
 use super::{Admission, InstanceLease, headers, routing};
+use crate::attached::{Framing, WireError};
 use crate::request_id::{self, REQUEST_ID};
 use error::ForwardError;
 
@@ -70,7 +70,7 @@ impl Forward<'_> {
 struct EngineAnswer {
     head: http::response::Parts,
     connection: Upstream,
-    body: Incoming,
+    body: Framing,
 }
 
 /// An answer that is about to be passed on.
@@ -158,7 +158,11 @@ impl Proxy {
             }
         }
         let connection = self.pool.connect(lease.address()).await;
-        let refused = |source| ForwardError::Connect { instance: lease.instance().clone(), address: lease.address(), source };
+        let refused = |source: std::io::Error| ForwardError::Connect {
+            instance: lease.instance().clone(),
+            address: lease.address(),
+            source: source.into(),
+        };
         self.exchange(lease, connection.map_err(refused)?, forward).await
     }
 
@@ -254,7 +258,7 @@ impl Proxy {
 
 /// Reads a body of a known length. The usual one comes in one piece and is taken as it is; of one that drips, the
 /// pieces are not kept beside the whole.
-async fn gathered(upstream: &mut UpstreamBody) -> hyper::Result<Bytes> {
+async fn gathered(upstream: &mut UpstreamBody) -> Result<Bytes, WireError> {
     let length = upstream.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -328,8 +332,8 @@ async fn readmit<A: Admission>(admission: &A, model: &str, requester: Requester)
 }
 
 /// Writes the request for one attempt.
-fn write(address: SocketAddr, forward: &Forward<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request = Request::new(Full::new(forward.body.clone()));
+fn write(address: SocketAddr, forward: &Forward<'_>) -> Result<Request<Bytes>, http::Error> {
+    let mut request = Request::new(forward.body.clone());
     *request.method_mut() = forward.method.clone();
     *request.uri_mut() = Uri::from(forward.path.clone());
     *request.headers_mut() = forward.headers.clone();

@@ -22,7 +22,9 @@ impl BenchHome {
         let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
         let path = std::env::temp_dir().join(format!("orch-bench-{}-{unique}", std::process::id()));
         fs::create_dir_all(&path).map_err(|error| format!("could not create `{}`: {error}", path.display()))?;
-        Ok(Self { path })
+        let home = Self { path };
+        home.configure("gateway:\n  port: 0\n")?;
+        Ok(home)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -50,18 +52,56 @@ impl BenchHome {
         serde_json::from_slice(&output.stdout).map_err(|error| format!("`orch {}` printed no JSON: {error}", arguments.join(" ")))
     }
 
+    /// Writes the daemon's configuration.
+    pub(crate) fn configure(&self, text: &str) -> TaskResult {
+        self.write("config.yaml", text)
+    }
+
+    /// Configures an instance.
+    pub(crate) fn add(&self, name: &str, config: &serde_json::Value) -> TaskResult {
+        self.write(&format!("instances/{name}/config.json"), &config.to_string())
+    }
+
+    /// Writes a file in this home.
+    pub(crate) fn write(&self, name: &str, text: &str) -> TaskResult {
+        let path = self.path.join(name);
+        let folder = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|error| format!("could not write `{}`: {error}", path.display()))
+    }
+
     /// Starts the daemon in the foreground.
     pub(crate) fn serve(&self) -> TaskResult<BenchDaemon> {
+        self.serve_with(&[])
+    }
+
+    /// Starts the daemon in the foreground with these variables.
+    pub(crate) fn serve_with(&self, variables: &[(&str, &str)]) -> TaskResult<BenchDaemon> {
         let begun = Instant::now();
-        let child = self.orch(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = self.orch(&["serve"]).envs(variables.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("could not start the daemon: {error}"))?;
         Ok(BenchDaemon { child, begun, socket: self.path.join("state").join("daemon.sock") })
+    }
+
+    /// Returns where the gateway of the running daemon listens, as `HOST:PORT`.
+    pub(crate) fn address(&self) -> TaskResult<String> {
+        let status = self.orch_json(&["daemon", "status"])?;
+        Ok(status["endpoint"].as_str().unwrap_or_default().trim_start_matches("http://").trim_end_matches('/').to_owned())
+    }
+
+    /// Returns the row of `ps` of an instance.
+    pub(crate) fn row(&self, name: &str) -> TaskResult<serde_json::Value> {
+        let rows = self.orch_json(&["ps"])?;
+        let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["name"] == name));
+        row.cloned().ok_or_else(|| format!("there is no instance `{name}`"))
     }
 }
 
 impl Drop for BenchHome {
     fn drop(&mut self) {
-        // Whatever was started in this home ends with it.
+        // Whatever was started in this home ends with it, also what a killed daemon left running.
+        let _ = self.orch(&["daemon", "start", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         let _ = self.orch(&["daemon", "stop", "--all", "--quiet"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         let _ = fs::remove_dir_all(&self.path);
     }
@@ -86,21 +126,27 @@ impl BenchDaemon {
                     return Ok(self.begun.elapsed());
                 }
             }
-            std::thread::yield_now();
+            // Often enough to be exact, seldom enough to leave it the processor.
+            std::thread::sleep(Duration::from_micros(100));
         }
         Err("the daemon gave no answer in time".to_owned())
     }
 
-    /// Returns its resident memory.
-    pub(crate) fn memory_kib(&self) -> TaskResult<u32> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .map_err(|error| format!("could not read its memory: {error}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("");
-        line.split_whitespace().next().and_then(|number| number.parse().ok()).ok_or_else(|| "its memory is not told".to_owned())
+    /// Returns its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
-    /// Ends it.
+    /// Kills it.
     pub(crate) fn stop(mut self) -> TaskResult {
         self.child.kill().and_then(|()| self.child.wait()).map(|_| ()).map_err(|error| format!("could not end the daemon: {error}"))
+    }
+}
+
+impl Drop for BenchDaemon {
+    fn drop(&mut self) {
+        // Its home is about to go. Servers that it started are ended there.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

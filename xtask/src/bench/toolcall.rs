@@ -7,16 +7,15 @@
 mod driver;
 mod environment;
 mod quality;
-mod statistics;
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driver::Failure;
 use environment::Environment;
-use statistics::{Ratio, exponent, median, ratio};
 
 use super::ROUNDS;
+use super::statistics::{Ratio, exponent, median, ratio};
 use crate::shell::TaskResult;
 
 /// The cases of typical texts, and what they are.
@@ -164,7 +163,7 @@ fn print_rows(environment: &Environment, what: &str, timed: &Timed) {
                 let (wall, processor) = (median(&samples.wall), median(&samples.processor));
                 let faster = match ours {
                     Some(ours) if index > 0 => {
-                        let Ratio { median, at_least } = ratio(&samples.processor, &ours.processor);
+                        let Ratio { median, at_least, .. } = ratio(&samples.processor, &ours.processor);
                         format!("{median:.1} × ({at_least:.1})")
                     }
                     _ => String::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::launch::{Launch, LaunchOutcome, LaunchSteps, Launched};
-use super::{Adopted, DriverEvent, FIRST_LOADING_POLL, LONGEST_LOADING_POLL};
+use super::{Adopted, DriverEvent, FIRST_LOADING_POLL, LOADING_POLL_GROWTH, LONGEST_LOADING_POLL};
 use crate::event::Timestamp;
 use crate::instance::InstanceSpec;
 use crate::instance::probe::{Probe, ProbeOutcome};
@@ -116,7 +116,7 @@ impl Loading {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = self.timeout.min(left.max(FIRST_LOADING_POLL));
         self.answer = Box::pin(ask_after(self.wait.min(left), &self.probe, timeout));
-        self.wait = self.wait.mul_f32(1.5).min(LONGEST_LOADING_POLL);
+        self.wait = self.wait.mul_f32(LOADING_POLL_GROWTH).min(LONGEST_LOADING_POLL);
     }
 }
 
