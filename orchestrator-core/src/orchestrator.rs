@@ -13,6 +13,7 @@ mod owner_lock;
 mod recovery;
 mod reload;
 mod routes;
+mod runtimes;
 mod scheduling;
 mod services;
 mod shutdown;
@@ -27,6 +28,7 @@ use crate::config::DaemonConfig;
 use crate::error::Problem;
 use crate::event::{Event, EventDraft};
 use crate::hardware::Hardware;
+use crate::memory_watch::MemoryWatch;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 
@@ -36,6 +38,7 @@ pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};
 pub use lease::{Lease, Requester};
 pub use routes::ServedModel;
+pub use runtimes::{RuntimeStatus, RuntimeSummary};
 pub use scheduling::SchedulingView;
 pub use shutdown::ShutdownMode;
 
@@ -129,6 +132,12 @@ impl Orchestrator {
     /// Returns what this machine has.
     pub async fn hardware(&self) -> Hardware {
         self.inner.services.hardware.probe().await
+    }
+
+    /// Returns how full the machine's memory is, and asks it anew where that is wanted.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryWatch {
+        &self.inner.services.memory
     }
 }
 

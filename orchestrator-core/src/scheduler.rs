@@ -156,6 +156,11 @@ impl Scheduler {
         self.decide(|desk, now| desk.policy.observe(id, observation, now));
     }
 
+    /// Says that an instance's server serves nobody any more, and that its room is not free yet.
+    pub(crate) fn observe_leaving(self: &Arc<Self>, id: MemberId) {
+        self.decide(|desk, now| desk.policy.observe(id, Observation::Stopping, now));
+    }
+
     /// Says that a person wants an instance to run.
     pub(crate) fn wish(self: &Arc<Self>, id: MemberId) {
         self.decide(|desk, now| desk.policy.wish(id, now));

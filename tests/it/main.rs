@@ -8,6 +8,7 @@ mod gateway;
 mod homes;
 mod lifecycle;
 mod observability;
+mod queueing;
 mod recovery;
 mod regressions;
 mod reload;

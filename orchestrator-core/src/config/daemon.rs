@@ -82,6 +82,9 @@ pub struct LimitsConfig {
     pub start_wait: ConfigDuration,
     /// How long an engine may take to answer the head of a response.
     pub first_byte: ConfigDuration,
+    /// How full the machine's memory, or that of a device, may be before a warning is shown, in percent. 0 turns the
+    /// warning off.
+    pub memory_warning_percent: u8,
     /// How long a switch to another model, or a changed configuration, waits for the requests that are under way.
     pub drain: ConfigDuration,
     /// How many instances may run at once. As many as fit into memory, when it is left out.
@@ -116,6 +119,7 @@ impl Default for LimitsConfig {
             max_body_mb: 32,
             start_wait: ConfigDuration::from_secs(600),
             first_byte: ConfigDuration::from_secs(600),
+            memory_warning_percent: 85,
             drain: ConfigDuration::from_secs(30),
             max_running: None,
             memory_mb: None,

@@ -18,6 +18,7 @@ use crate::event_log::EventLog;
 use crate::hardware::HardwareProbe;
 use crate::instance::ports::PortBook;
 use crate::launcher::Launcher;
+use crate::memory_watch::MemoryWatch;
 use crate::operation::registry::OperationRegistry;
 use crate::paths::Paths;
 use crate::process::LocalLauncher;
@@ -116,6 +117,10 @@ impl OrchestratorBuilder {
         let store: Arc<dyn StateStore> = Arc::new(store);
         let (event_log_task, event_log_end) = (TaskTracker::new(), CancellationToken::new());
         let launcher = self.launcher.unwrap_or_else(|| Arc::new(LocalLauncher::of_home(&self.paths)));
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let events = EventLog::start(store.clone(), &event_log_task, event_log_end.clone());
+        let warning_percent = self.config.limits.memory_warning_percent;
+        let memory = MemoryWatch::start(hardware.clone(), events.clone(), warning_percent, &tasks, shutdown.clone());
         let (scheduler, orders) = Scheduler::new(&self.config.limits);
         let services = Arc::new(Services {
             scheduler,
@@ -124,11 +129,12 @@ impl OrchestratorBuilder {
             environments,
             launcher,
             hardware,
-            events: EventLog::start(store.clone(), &event_log_task, event_log_end.clone()),
+            memory,
+            events,
             store,
             ports: Arc::new(PortBook::default()),
-            tasks: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
+            tasks,
+            shutdown,
             config: self.config,
             paths: self.paths,
         });

@@ -16,6 +16,7 @@ use crate::hardware::HardwareProbe;
 use crate::instance::InstanceSpec;
 use crate::instance::ports::PortBook;
 use crate::launcher::{Launcher, OutputFiles};
+use crate::memory_watch::MemoryWatch;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 use crate::provider::{Provider, ProviderError, ProviderKind};
@@ -32,6 +33,8 @@ pub(crate) struct Services {
     pub(crate) environments: Arc<dyn EnvRegistry>,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) hardware: Arc<dyn HardwareProbe>,
+    /// How full the machine is.
+    pub(crate) memory: MemoryWatch,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) events: EventLog,
     pub(crate) ports: Arc<PortBook>,

@@ -377,7 +377,8 @@ fn wait_for_client(stream: &TcpStream, time: Duration) -> std::io::Result<()> {
             Ok(0) => break Err(ErrorKind::ConnectionAborted.into()),
             // A pipelined request: wait without looking.
             Ok(_) => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            // A stop and its end (SIGSTOP, SIGCONT) interrupt a wait with a time limit.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             Err(error) => break Err(error),
         }
     };
