@@ -48,6 +48,14 @@ pub enum OperationKind {
     },
 }
 
+impl std::fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CreateEnvironment { key } => write!(f, "building the environment `{key}`"),
+        }
+    }
+}
+
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ProgressUpdate {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use orchestrator_core::event::Timestamp;
 
 pub use orchestrator_core::instance::logs::{LogLine, LogStream};
+pub use orchestrator_core::orchestrator::predecessors::Predecessor;
 pub use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, ServedModel};
 
 /// The answer of `GET /health`.
@@ -38,6 +39,9 @@ pub struct DaemonStatus {
     pub uptime_seconds: u64,
     /// How many instances there are.
     pub instances: InstanceCounts,
+    /// Daemons that this one replaced and that still answer what had begun with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<Predecessor>,
 }
 
 /// How many instances there are.

@@ -58,10 +58,17 @@ pub struct LimitsConfig {
     pub start_wait: ConfigDuration,
     /// How long an engine may take to answer the head of a response.
     pub first_byte: ConfigDuration,
+    /// How long a daemon that was replaced (`orch daemon restart`) goes on with the answers that had begun.
+    pub replaced_drain: ConfigDuration,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { max_body_mb: 32, start_wait: ConfigDuration::from_secs(600), first_byte: ConfigDuration::from_secs(600) }
+        Self {
+            max_body_mb: 32,
+            start_wait: ConfigDuration::from_secs(600),
+            first_byte: ConfigDuration::from_secs(600),
+            replaced_drain: ConfigDuration::from_secs(3_600),
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::predecessors::Predecessors;
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
 use crate::error::{ErrorCode, Problem};
@@ -34,6 +35,8 @@ pub(crate) struct Services {
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) events: EventLog,
     pub(crate) ports: Arc<PortBook>,
+    /// What earlier owners of this home still answer.
+    pub(crate) predecessors: Predecessors,
     /// Every task we start.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the owner of this home goes.

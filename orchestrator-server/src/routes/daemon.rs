@@ -21,7 +21,7 @@ pub(super) async fn status(State(control): State<Control>) -> Json<DaemonStatus>
         running: instances.iter().filter(|instance| instance.pid.is_some()).count(),
         ready: instances.iter().filter(|instance| instance.state == "ready").count(),
     };
-    Json(control.status.status(counts))
+    Json(control.status.status(counts, control.orchestrator.predecessors()))
 }
 
 pub(super) async fn hardware(State(control): State<Control>) -> Json<Hardware> {

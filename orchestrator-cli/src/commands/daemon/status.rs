@@ -31,5 +31,15 @@ pub(crate) fn show(output: Output, status: &DaemonStatus) -> Result<(), CommandE
         counts.ready,
         counts.running,
         counts.configured,
-    ))
+    ))?;
+    for earlier in &status.draining {
+        let requests: usize = earlier.requests.values().sum();
+        output.note(&format!(
+            "Process {} (version {}), which this one replaced, still holds {} connections with {requests} requests.",
+            earlier.pid,
+            format::printable(&earlier.version),
+            earlier.connections,
+        ));
+    }
+    Ok(())
 }

@@ -69,7 +69,8 @@ impl Driver {
     }
 
     fn is_idle_too_long(&self) -> bool {
-        self.spec.ttl.is_some_and(|ttl| self.activity.idle_for().is_some_and(|idle| idle >= ttl.get()))
+        let is_unused = self.spec.ttl.is_some_and(|ttl| self.activity.idle_for().is_some_and(|idle| idle >= ttl.get()));
+        is_unused && self.services.predecessors.requests_on(&self.name) == 0
     }
 
     async fn unload_idle(&mut self) {

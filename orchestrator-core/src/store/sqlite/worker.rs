@@ -4,8 +4,8 @@
 //! limit, and commits it in one transaction, each piece behind a savepoint: one sync of the disk for many
 //! callers, and a piece that fails does not spoil the others. It answers after the commit, never before.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -20,8 +20,9 @@ const LARGEST_BATCH: usize = 256;
 
 /// A thread that owns a connection and works on what is queued. Dropping it finishes the queue and joins it.
 pub(super) struct Worker {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing, once it is closed. Held for the length of a clone.
+    queue: RwLock<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     commits: Arc<AtomicU64>,
 }
 
@@ -46,7 +47,7 @@ impl Worker {
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || body(receiver, &counter))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        Ok(Self { queue: RwLock::new(Some(queue)), thread: Mutex::new(Some(thread)), commits })
     }
 
     /// Queues a piece of work and waits for its answer. Once queued it is done, even if nobody waits any more.
@@ -59,9 +60,25 @@ impl Worker {
     {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(TypedJob { work, result: Err(StoreError::Closed), answer });
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
         queue.send(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Finishes what is queued and closes the connection. Whoever comes later is told that it is closed.
+    pub(super) async fn close(&self) {
+        if let Some(thread) = self.stop() {
+            let joined = tokio::task::spawn_blocking(|| join(thread)).await;
+            if let Err(error) = joined {
+                tracing::error!(%error, "the end of a thread of the state store could not be waited for");
+            }
+        }
+    }
+
+    /// Takes the queue away: the thread ends when it and what is being queued now is done.
+    fn stop(&self) -> Option<JoinHandle<()>> {
+        *self.queue.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Returns how many transactions were committed.
@@ -73,12 +90,15 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("a thread of the state store panicked");
+        if let Some(thread) = self.stop() {
+            join(thread);
         }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the state store panicked");
     }
 }
 
