@@ -66,3 +66,8 @@ fn bad_answers_become_the_right_errors() {
 fn engines_see_that_clients_went_away() {
     holds(16, 8);
 }
+
+#[test]
+fn a_replaced_daemon_refuses_nothing_and_breaks_no_stream() {
+    holds(24, 6);
+}

@@ -17,6 +17,7 @@ mod report;
 mod squatter;
 mod stage;
 mod stale_pids;
+mod upgrade;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -42,7 +43,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 11] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -53,6 +54,7 @@ pub const ROWS: [Row; 10] = [
     damaged_database::ROW,
     bad_backend::ROW,
     clients_abort::ROW,
+    upgrade::ROW,
 ];
 
 /// Returns the row with this number.

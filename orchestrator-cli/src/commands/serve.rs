@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use orchestrator_core::config::{DaemonConfig, load_daemon_config};
 use orchestrator_core::orchestrator::{OwnerLock, ShutdownMode};
@@ -14,6 +15,11 @@ use crate::args::daemon::ServeArguments;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::provider_settings;
+
+/// How long the lock of a daemon that was killed may stay.
+const TAKEN_APART: Duration = Duration::from_secs(2);
+/// How often is looked whether it is gone.
+const POLL: Duration = Duration::from_millis(10);
 
 /// Serves the home until a signal comes or a client asks for the end.
 pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result<(), CommandError> {
@@ -34,8 +40,15 @@ pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result
     };
     let (lock, estate) = inheritance.map(|Inheritance { lock, estate }| (lock, estate)).unzip();
     let reopen = opener(paths.clone(), config);
+    let opening = async {
+        match lock {
+            Some(lock) => reopen(Some(lock)).await,
+            None if arguments.take_over => open_after_an_end(&reopen).await,
+            None => reopen(None).await,
+        }
+    };
     let orchestrator = tokio::select! {
-        opened = reopen(lock) => opened?,
+        opened = opening => opened?,
         () = signals.next() => return Ok(()),
     };
     let succession = Succession { estate, reopen: Some(Arc::new(move |lock| reopen(Some(lock)))) };
@@ -87,6 +100,17 @@ fn opener(paths: Paths, config: DaemonConfig) -> impl Fn(Option<OwnerLock>) -> O
             None => builder,
         };
         Box::pin(builder.open())
+    }
+}
+
+/// Opens a home whose daemon was killed a moment ago: the system may still be taking it apart.
+async fn open_after_an_end(open: &impl Fn(Option<OwnerLock>) -> Opening) -> Result<Orchestrator, Problem> {
+    let deadline = Instant::now() + TAKEN_APART;
+    loop {
+        match open(None).await {
+            Err(problem) if problem.code == ErrorCode::HomeOwned && Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            outcome => return outcome,
+        }
     }
 }
 
