@@ -143,8 +143,16 @@ impl OrchestratorBuilder {
             paths: self.paths,
         });
         let operations = OperationRegistry::new(services.store.clone(), services.events.clone(), services.tasks.clone());
-        let orchestrator =
-            Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock: Mutex::new(Some(lock)) }) };
+        let orchestrator = Orchestrator {
+            inner: Arc::new(Inner {
+                services,
+                fleet: Fleet::default(),
+                operations,
+                event_log_task,
+                event_log_end,
+                lock: Mutex::new(Some(lock)),
+            }),
+        };
         orchestrator.begin_life(outcome).await?;
         Ok(orchestrator)
     }

@@ -62,8 +62,9 @@ where
     let (head, mut body) = request.into_parts();
     let work = async {
         let body = intake::read(&head.headers, &mut body, LARGEST).await.map_err(intake::IntakeError::into_problem)?;
-        let wish: Wish = serde_json::from_slice(&body)
-            .map_err(|error| Problem::new(ErrorCode::RequestInvalid, "the request for a lease cannot be read").with_cause(error.to_string()))?;
+        let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
+            Problem::new(ErrorCode::RequestInvalid, "the request for a lease cannot be read").with_cause(error.to_string())
+        })?;
         let lease = admission.admit(&wish.model).await?;
         let spec = serde_json::to_value(&**lease.spec()).map_err(|error| unwritable(&error))?;
         let loan = Loan { instance: lease.instance().clone(), address: lease.address(), spec, capabilities: lease.capabilities() };

@@ -6,10 +6,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use axum::extract::State;
-use axum::{Extension, Json};
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures_util::{Stream, StreamExt, stream};
 use orchestrator_core::event::Event;
 use orchestrator_core::{ErrorCode, Orchestrator, Problem};
@@ -88,7 +88,9 @@ fn follow_on(succeeding: Succeeding) -> impl Stream<Item = Result<Event, Problem
                 Settled::Owning(owned) if owned.streams.is_cancelled() => return None,
                 Settled::Owning(owned) => match follow(owned.orchestrator.clone(), Some(succeeding.last)).await {
                     Ok((events, _)) => succeeding.events = Box::pin(events.take_until(owned.streams.clone().cancelled_owned())),
-                    Err(problem) => return Some((Err(problem), Succeeding { events: Box::pin(stream::empty()), is_ours: false, ..succeeding })),
+                    Err(problem) => {
+                        return Some((Err(problem), Succeeding { events: Box::pin(stream::empty()), is_ours: false, ..succeeding }));
+                    }
                 },
                 Settled::Retired => {
                     succeeding.is_ours = false;

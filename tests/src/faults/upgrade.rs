@@ -212,7 +212,10 @@ fn ask_once(endpoint: &str, kept: &mut Option<TcpStream>, (method, path, body): 
         None => TcpStream::connect(authority)?,
     };
     stream.set_read_timeout(Some(SOON))?;
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(format!("{head}{body}").as_bytes())?;
     let answer = http::read_head(stream.try_clone()?)?;
     let is_last = answer.header("connection").is_some_and(|value| value.contains("close"));

@@ -119,9 +119,9 @@ async fn refusal(response: Response<Incoming>) -> Problem {
         Some(problem) if problem.code != ErrorCode::RouteUnknown => problem,
         _ => {
             let problem = Problem::new(ErrorCode::DaemonBusy, "the daemon that runs cannot hand its home over");
-            problem.with_cause(format!("it answered {status}; it may be an older version")).with_hint(
-                "run `orch daemon stop` and `orch daemon start` instead: servers go on, and clients are away for a moment",
-            )
+            problem
+                .with_cause(format!("it answered {status}; it may be an older version"))
+                .with_hint("run `orch daemon stop` and `orch daemon start` instead: servers go on, and clients are away for a moment")
         }
     }
 }
