@@ -7,13 +7,16 @@ mod bad_backend;
 mod children;
 mod clients_abort;
 mod crash_loop;
+mod crowd;
 mod daemon_killed;
 mod damaged_database;
 mod engine_killed;
 mod engine_stopped;
+mod many_streams;
 mod observe;
 mod random;
 mod report;
+mod slow_clients;
 mod squatter;
 mod stage;
 mod stale_pids;
@@ -43,7 +46,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 11] = [
+pub const ROWS: [Row; 13] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -54,6 +57,8 @@ pub const ROWS: [Row; 11] = [
     damaged_database::ROW,
     bad_backend::ROW,
     clients_abort::ROW,
+    many_streams::ROW,
+    slow_clients::ROW,
     upgrade::ROW,
 ];
 
