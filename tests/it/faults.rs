@@ -68,6 +68,16 @@ fn engines_see_that_clients_went_away() {
 }
 
 #[test]
+fn a_crowd_of_streams_is_served_as_far_as_there_is_room() {
+    holds(17, 1);
+}
+
+#[test]
+fn slow_clients_are_let_go_and_keep_nobody_waiting() {
+    holds(18, 1);
+}
+
+#[test]
 fn a_replaced_daemon_refuses_nothing_and_breaks_no_stream() {
     holds(24, 6);
 }

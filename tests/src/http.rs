@@ -141,6 +141,11 @@ impl Response {
         }
     }
 
+    /// Returns the connection, to be closed from elsewhere.
+    pub(crate) fn connection(&self) -> std::io::Result<TcpStream> {
+        self.body.reader.get_ref().try_clone()
+    }
+
     /// Reads the whole body as text.
     ///
     /// # Errors

@@ -3,10 +3,10 @@
 //! successor cannot come up at all.
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::Stdio;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use serde_json::Value;
 
 use super::observe::assert_store_is_sound;
 use super::random::Random;
-use super::stage::{CHAT, chat, chat_body, daemon_of, describe, engines, pause, pid_in, timing, wait_ready};
+use super::stage::{CHAT, chat, chat_body, daemon_of, describe, engines, newest_event, pause, pid_in, timing, wait_ready};
 use super::{Row, Stage};
 use crate::home::SOON;
+use crate::http::Response;
 use crate::processes::{is_alive, kill};
 use crate::{Behaviour, TestHome, http, wait_until};
 
@@ -74,8 +75,13 @@ fn round(stage: &mut Stage<'_>) {
     let randoms: Vec<_> = (0..CLIENTS * 3).map(|_| stage.random.fork()).collect();
     let ending = AtomicBool::new(false);
     let complaints = Complaints::default();
+    let followed = AtomicU64::new(newest_event(&endpoint));
     let (took, answered) = thread::scope(|scope| {
-        let (endpoint, ending, complaints) = (endpoint.as_str(), &ending, &complaints);
+        let (endpoint, ending, complaints, followed) = (endpoint.as_str(), &ending, &complaints, &followed);
+        let events =
+            http::send(endpoint, "GET", &format!("/api/v1/events?follow=true&after={}", followed.load(Ordering::SeqCst)), b"").unwrap();
+        let connection = events.connection().unwrap();
+        scope.spawn(move || follow(events, followed, ending, complaints));
         let clients: Vec<_> = randoms
             .into_iter()
             .enumerate()
@@ -93,7 +99,12 @@ fn round(stage: &mut Stage<'_>) {
         sleeper.join().unwrap();
         // Everybody meets the one that serves now.
         pause(Duration::from_millis(200));
+        if plan == Plan::Nothing {
+            let newest = newest_event(endpoint);
+            wait_until("the events are followed", SOON, || (followed.load(Ordering::SeqCst) >= newest).then_some(()));
+        }
         ending.store(true, Ordering::SeqCst);
+        connection.shutdown(Shutdown::Both).unwrap_or_default();
         let answered: u32 = clients.into_iter().map(|client| client.join().unwrap()).sum();
         (took, answered)
     });
@@ -244,6 +255,32 @@ fn is_whole(text: &str) -> bool {
     let events = http::events(text);
     let is_piece = |event: &&&str| serde_json::from_str::<Value>(event).is_ok_and(|event| event.get("error").is_none());
     events.last() == Some(&"[DONE]") && events.iter().filter(is_piece).count() == 41
+}
+
+/// Follows the events over one connection: none may be missing, and none may come twice.
+fn follow(mut events: Response, followed: &AtomicU64, ending: &AtomicBool, complaints: &Complaints) {
+    let complain = |what: String| {
+        if !ending.load(Ordering::SeqCst) {
+            complaints.lock().unwrap().push(format!("following events: {what}"));
+        }
+    };
+    let mut text = String::new();
+    loop {
+        match events.next_piece() {
+            Ok(Some(piece)) => text.push_str(&String::from_utf8_lossy(&piece)),
+            outcome => return complain(format!("{outcome:?}")),
+        }
+        while let Some((event, rest)) = text.split_once("\n\n") {
+            let number = event.lines().find_map(|line| line.strip_prefix("id: ")?.parse().ok());
+            if let Some(number) = number {
+                let before = followed.swap(number, Ordering::SeqCst);
+                if number != before + 1 {
+                    complain(format!("{number} came after {before}"));
+                }
+            }
+            text = rest.to_owned();
+        }
+    }
 }
 
 /// Asks for what has to be started first.

@@ -18,10 +18,17 @@ const QUEUE: usize = 1_024;
 /// How many pieces are committed together at most.
 const LARGEST_BATCH: usize = 256;
 
+/// What is queued.
+enum Message {
+    Work(Box<dyn Job>),
+    /// Nothing more is taken. Whoever still waits for room may be held up for ever, so that it is told and not noticed.
+    Close,
+}
+
 /// A thread that owns a connection and works on what is queued. Dropping it finishes the queue and joins it.
 pub(super) struct Worker {
     /// Nothing, once it is closed. Held for the length of a clone.
-    queue: RwLock<Option<mpsc::Sender<Box<dyn Job>>>>,
+    queue: RwLock<Option<mpsc::Sender<Message>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     commits: Arc<AtomicU64>,
 }
@@ -35,14 +42,19 @@ impl Worker {
     /// Starts the thread that reads.
     pub(super) fn reading(connection: Connection) -> std::io::Result<Self> {
         Self::start("store-reader", move |mut queue, _| {
-            while let Some(mut job) = queue.blocking_recv() {
-                job.perform(&connection);
-                job.answer();
+            while let Some(message) = queue.blocking_recv() {
+                match message {
+                    Message::Work(mut job) => {
+                        job.perform(&connection);
+                        job.answer();
+                    }
+                    Message::Close => queue.close(),
+                }
             }
         })
     }
 
-    fn start(name: &str, body: impl FnOnce(mpsc::Receiver<Box<dyn Job>>, &AtomicU64) + Send + 'static) -> std::io::Result<Self> {
+    fn start(name: &str, body: impl FnOnce(mpsc::Receiver<Message>, &AtomicU64) + Send + 'static) -> std::io::Result<Self> {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
@@ -61,13 +73,18 @@ impl Worker {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(TypedJob { work, result: Err(StoreError::Closed), answer });
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
-        queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        queue.send(Message::Work(job)).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Finishes what is queued and closes the connection. Whoever comes later is told that it is closed.
     pub(super) async fn close(&self) {
-        if let Some(thread) = self.stop() {
+        let queue = self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(queue) = queue {
+            // An error means that the thread has ended.
+            let _ = queue.send(Message::Close).await;
+        }
+        if let Some(thread) = self.take_thread() {
             let joined = tokio::task::spawn_blocking(|| join(thread)).await;
             if let Err(error) = joined {
                 tracing::error!(%error, "the end of a thread of the state store could not be waited for");
@@ -75,9 +92,7 @@ impl Worker {
         }
     }
 
-    /// Takes the queue away: the thread ends when it and what is being queued now is done.
-    fn stop(&self) -> Option<JoinHandle<()>> {
-        *self.queue.write().unwrap_or_else(PoisonError::into_inner) = None;
+    fn take_thread(&self) -> Option<JoinHandle<()>> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -90,7 +105,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let Some(thread) = self.stop() {
+        // Nobody can be waiting for room: whoever does borrows this value.
+        *self.queue.write().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(thread) = self.take_thread() {
             join(thread);
         }
     }
@@ -146,15 +163,19 @@ where
     }
 }
 
-fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, commits: &AtomicU64) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < LARGEST_BATCH
-            && let Ok(next) = queue.try_recv()
-        {
-            batch.push(next);
+fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Message>, commits: &AtomicU64) {
+    let mut messages = Vec::new();
+    while queue.blocking_recv_many(&mut messages, LARGEST_BATCH) > 0 {
+        let mut batch = Vec::with_capacity(messages.len());
+        for message in messages.drain(..) {
+            match message {
+                Message::Work(job) => batch.push(job),
+                Message::Close => queue.close(),
+            }
         }
-        write_batch(connection, &mut batch, commits);
+        if !batch.is_empty() {
+            write_batch(connection, &mut batch, commits);
+        }
         for job in batch {
             job.answer();
         }

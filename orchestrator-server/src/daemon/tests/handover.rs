@@ -119,3 +119,43 @@ async fn who_cannot_be_replaced_says_so_and_where_nobody_is_nobody_is_replaced()
     assert_eq!(second.client.health().await.unwrap().status, "ok");
     second.end().await;
 }
+
+#[tokio::test]
+async fn a_request_that_waits_for_its_model_gets_its_place_from_the_successor() {
+    let home = Home::new();
+    let name = home.instance("a");
+    let first = home.serve().await;
+    let body = json!({"model": "a", "hang": true});
+    let (answer, second) = tokio::join!(first.http.chat_stream(&body), async {
+        wait_until("the start", async || first.client.describe(&name).await.unwrap().state.name() != "stopped").await;
+        home.succeed().await
+    });
+    let mut chunks = answer.unwrap();
+    assert!(chunks.next().await.unwrap().is_ok());
+    let under_way = async || second.client.describe(&name).await.unwrap().requests_in_flight;
+    assert_eq!(under_way().await, 1, "the successor does not know of the request");
+    drop(chunks);
+    wait_until("the place is given back", async || under_way().await == 0).await;
+    first.daemon.drain().await;
+    second.end().await;
+}
+
+#[tokio::test]
+async fn neither_the_home_nor_a_place_is_given_to_whoever_comes_over_tcp() {
+    let home = Home::new();
+    home.instance("a");
+    let served = home.serve().await;
+    let host = served.daemon.endpoint().strip_prefix("http://").unwrap().to_owned();
+    for path in ["/api/v1/handover", "/api/v1/leases"] {
+        let upgrade = "connection: upgrade\nupgrade: orchestrator-handover/1";
+        let request = format!(
+            "POST {path} HTTP/1.1\nhost: {host}\n{upgrade}\ncontent-type: application/json\ncontent-length: 13\n\n{{\"model\":\"a\"}}"
+        );
+        let mut stream = served.connect().await;
+        stream.write_all(request.replace('\n', "\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, *b"HTTP/1.1 404", "{path}");
+    }
+    served.end().await;
+}
