@@ -117,9 +117,26 @@ pub(crate) enum Command {
     Doctor(daemon::DoctorArguments),
     /// Prints a completion script for a shell
     Completions(daemon::CompletionsArguments),
-    /// Prints the reference page of the command line
+    /// Prints a reference page
     #[command(hide = true)]
-    GenerateDocs,
+    GenerateDocs(GenerateDocsArguments),
+}
+
+/// What `generate-docs` is asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GenerateDocsArguments {
+    /// Which page
+    #[arg(value_enum, default_value = "commands")]
+    pub(crate) page: ReferencePage,
+}
+
+/// A page that is written from the definitions in the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ReferencePage {
+    /// The command line
+    Commands,
+    /// The metrics of the daemon
+    Metrics,
 }
 
 /// Returns the whole command line, with the environment variables at the end of its help.

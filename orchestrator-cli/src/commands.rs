@@ -82,6 +82,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Config(ConfigCommand::Schema(arguments)) => config::schema::run(context, &arguments),
         Command::Model(ModelCommand::Ls) => model::ls::run(context).await,
         Command::Model(ModelCommand::Info(arguments)) => model::info::run(context, &arguments).await,
+        Command::Model(ModelCommand::Activate(arguments)) => model::activate::run(context, &arguments).await,
         Command::Tools(ToolsCommand::Parse(arguments)) => tools::parse::run(context, &arguments),
         Command::Tools(ToolsCommand::Smoke(arguments)) => tools::smoke::run(context, &arguments).await,
         Command::Env(EnvCommand::Ls) => env::ls::run(context).await,
@@ -90,6 +91,6 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Env(EnvCommand::Rm(arguments)) => env::rm::run(context, &arguments).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Completions(arguments) => completions::run(context, &arguments),
-        Command::GenerateDocs => generate_docs::run(context),
+        Command::GenerateDocs(arguments) => generate_docs::run(context, &arguments),
     }
 }

@@ -21,6 +21,8 @@ pub(crate) fn start(globals: &Globals, speaker: Speaker) {
     let filter = EnvFilter::try_new(directives(globals, speaker)).unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = !globals.no_color && std::io::stderr().is_terminal() && env_vars::NO_COLOR.read().is_none();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    // A line that cannot be written is lost. To say so on the same output panics, and a full disk would end tasks one by one.
+    let builder = builder.log_internal_errors(false);
     // Only a second call in one process can fail, and the first one's choice is good.
     let _ = builder.try_init();
 }

@@ -53,7 +53,7 @@ pub(crate) fn refuse_idle_options(arguments: &Arguments) -> Result<(), CommandEr
     let globals = &arguments.globals;
     let name = match &arguments.command {
         Command::Completions(_) => "completions",
-        Command::GenerateDocs => "generate-docs",
+        Command::GenerateDocs(_) => "generate-docs",
         Command::Run(run) if globals.json && run.prompt.is_none() && std::io::stdin().is_terminal() => {
             return Err(CommandError::usage(
                 "`--json` gives one answer, and there is no prompt",

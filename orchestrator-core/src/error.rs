@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,12 @@ error_codes! {
     UpstreamTimeout = "instance.upstream_timeout", exit 33, http 504;
     /// All places of the instance are taken and its queue is full.
     InstanceBusy = "instance.busy", exit 34, http 429;
+    /// There is no room in memory for the instance, whatever is unloaded.
+    NoRoom = "instance.no_room", exit 35, http 507;
+    /// Another operation has the runtime to itself.
+    RuntimeHeld = "runtime.held", exit 36, http 409;
+    /// The server of an instance failed several requests in a row, and is left alone for a while.
+    CircuitOpen = "instance.circuit_open", exit 38, http 503;
     /// The model does not exist where the reference points.
     ModelNotFound = "model.not_found", exit 40, http 404;
     /// The model's file cannot be read.
@@ -198,6 +205,9 @@ pub struct Problem {
     /// After how many seconds a retry makes sense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_seconds: Option<u64>,
+    /// The same, as exactly as it is known. For this process only: the wire has whole seconds.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
 }
 
 impl Problem {
@@ -212,6 +222,7 @@ impl Problem {
             hint: None,
             stderr_tail: Vec::new(),
             retry_after_seconds: None,
+            retry_after: None,
         }
     }
 
@@ -228,6 +239,15 @@ impl Problem {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says after how long a retry makes sense; others are told at least a second.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after_seconds = Some(seconds.max(1));
+        self.retry_after = Some(wait);
         self
     }
 

@@ -73,6 +73,8 @@ pub enum EventKind {
     Operation,
     /// Tool calls of a model were judged.
     ToolCalls,
+    /// An instance that fails requests is left alone for a while, or is asked again.
+    Circuit,
     /// Something needs a person's attention.
     Warning,
 }

@@ -92,7 +92,7 @@ impl EventLog {
 /// The events in the program's own log, where they stand even if they are never stored.
 fn log(draft: &EventDraft) {
     // The message names its instance, and so does the span it is written in.
-    if draft.kind == EventKind::Warning {
+    if matches!(draft.kind, EventKind::Warning | EventKind::Circuit) {
         tracing::warn!("{}", draft.message);
     } else if draft.kind == EventKind::ToolCalls {
         // One for each request: too many for a log that is read by people.

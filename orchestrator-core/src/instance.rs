@@ -1,13 +1,13 @@
 //! Instances: what one should be ([`InstanceSpec`]), what it is ([`InstanceState`]), and how it is shown
 //! ([`InstanceSummary`]).
 
-pub(crate) mod activity;
 pub(crate) mod driver;
 mod last_words;
 pub mod logs;
 pub(crate) mod ports;
 mod probe;
 pub mod restart;
+pub(crate) mod secrets;
 pub mod spec;
 pub mod state;
 pub mod summary;

@@ -16,6 +16,7 @@ pub mod hardware;
 pub mod home_failure;
 pub mod instance;
 pub mod launcher;
+pub mod memory;
 pub mod model;
 pub mod names;
 pub mod operation;
@@ -24,6 +25,7 @@ pub mod paths;
 pub mod process;
 pub mod provider;
 pub mod runtime;
+pub mod scheduler;
 pub mod store;
 
 pub use env::EnvRegistry;

@@ -46,12 +46,18 @@ pub enum OperationKind {
         /// Its key.
         key: crate::names::EnvKey,
     },
+    /// Switches a runtime to another model.
+    Activate {
+        /// The instance that becomes the active one.
+        instance: crate::names::InstanceName,
+    },
 }
 
 impl std::fmt::Display for OperationKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::CreateEnvironment { key } => write!(f, "building the environment `{key}`"),
+            Self::Activate { instance } => write!(f, "switching to `{instance}`"),
         }
     }
 }

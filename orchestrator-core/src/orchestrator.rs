@@ -2,6 +2,7 @@
 //!
 //! One [`Orchestrator`] owns one home, by a lock. It is cheap to clone; its clones are the same one.
 
+mod activation;
 mod builder;
 mod describe;
 mod environments;
@@ -12,7 +13,9 @@ mod lease;
 mod owner_lock;
 pub mod predecessors;
 mod recovery;
+mod reload;
 mod routes;
+mod scheduling;
 mod services;
 mod shutdown;
 
@@ -29,12 +32,14 @@ use crate::hardware::Hardware;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 
+pub use activation::RuntimeHold;
 pub use builder::OrchestratorBuilder;
 pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};
-pub use lease::Lease;
+pub use lease::{Lease, Requester};
 pub use owner_lock::OwnerLock;
 pub use routes::ServedModel;
+pub use scheduling::SchedulingView;
 pub use shutdown::ShutdownMode;
 
 pub(crate) use services::Services;

@@ -28,7 +28,8 @@ pub struct InstanceRecord {
     /// Whether it should run.
     pub wanted: bool,
     /// The configuration its server was started with, so that it can be watched even if the file is gone or broken.
-    /// Absent when an earlier version wrote it and this one cannot read it any more.
+    /// Absent when an earlier version wrote it and this one cannot read it any more. The secrets in its `env` are not
+    /// stored.
     pub spec: Option<InstanceSpec>,
     /// Its server, while one was started and not seen to end.
     pub server: Option<RunningServer>,

@@ -79,7 +79,9 @@ const fn class_of(code: ErrorCode) -> &'static str {
         | ErrorCode::InstanceUnhealthy
         | ErrorCode::UpstreamFailed
         | ErrorCode::UpstreamTimeout
-        | ErrorCode::InstanceBusy => "InstanceError",
+        | ErrorCode::InstanceBusy
+        | ErrorCode::NoRoom
+        | ErrorCode::RuntimeHeld => "InstanceError",
         ErrorCode::ModelNotFound
         | ErrorCode::ModelUnreadable
         | ErrorCode::ModelInvalid

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use orchestrator_core::InstanceName;
 use orchestrator_core::event::Timestamp;
 
 pub use orchestrator_core::instance::logs::{LogLine, LogStream};
@@ -140,6 +141,14 @@ pub struct ModelInfoQuery {
     /// The model reference.
     #[serde(rename = "ref")]
     pub reference: String,
+}
+
+/// The body of `POST /api/v1/models/activate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateRequest {
+    /// The instance that becomes the active one of its runtime.
+    pub instance: InstanceName,
 }
 
 /// The body of `POST /api/v1/shutdown`.

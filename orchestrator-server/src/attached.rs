@@ -15,8 +15,9 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// What a connection may buffer of what comes in: also the longest head that is taken.
-const LARGEST_BUFFER: usize = 64 * 1024;
+/// What a connection may buffer of what comes in: also the longest head that is taken. Each stream may cost that much
+/// when its client does not read.
+const LARGEST_BUFFER: usize = 16 * 1024;
 
 /// A connection, between requests or in one.
 pub(crate) struct Attached<T, B>
@@ -25,7 +26,8 @@ where
     B: Body + 'static,
 {
     sender: SendRequest<B>,
-    driver: Connection<TokioIo<T>, B>,
+    /// Boxed: the whole is moved from hand to hand for each request.
+    driver: Box<Connection<TokioIo<T>, B>>,
     closed: bool,
 }
 
@@ -39,12 +41,12 @@ where
     /// Takes a connected stream into use.
     pub(crate) async fn open(stream: T) -> hyper::Result<Self> {
         let (sender, driver) = http1::Builder::new().max_buf_size(LARGEST_BUFFER).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver, closed: false })
+        Ok(Self { sender, driver: Box::new(driver), closed: false })
     }
 
     /// Drives the connection; what it has to say about its end comes out of the request or the body.
     fn poll_driver(&mut self, cx: &mut Context<'_>) {
-        if !self.closed && Pin::new(&mut self.driver).poll(cx).is_ready() {
+        if !self.closed && Pin::new(&mut *self.driver).poll(cx).is_ready() {
             self.closed = true;
         }
     }
@@ -63,7 +65,7 @@ where
         let answer = self.sender.send_request(request);
         let mut answer = std::pin::pin!(answer);
         poll_fn(|cx| {
-            if !self.closed && Pin::new(&mut self.driver).poll(cx).is_ready() {
+            if !self.closed && Pin::new(&mut *self.driver).poll(cx).is_ready() {
                 self.closed = true;
             }
             answer.as_mut().poll(cx)

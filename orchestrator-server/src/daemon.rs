@@ -34,7 +34,8 @@ pub use handover::{Estate, Inheritance, Reopen, take_over};
 
 use crate::api::ShutdownRequest;
 use crate::auth::{ApiKey, Guard};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Stations};
+use crate::metrics::{MetricsSource, observe};
 use crate::routes::{Control, router};
 use connection::Acceptor;
 use handover::{Keeper, Loss};
@@ -171,11 +172,15 @@ impl Daemon {
         let (wish, _) = watch::channel(None);
         let status = StatusSource::new(&paths, endpoint.clone());
         let (shutdown, ending) = (wish.clone(), phases.ending.clone());
+        let stations: Arc<Stations> = Arc::default();
+        let (observed, counted, own) = (Arc::default(), Arc::clone(&stations), phases.own.clone());
         let furnish = move |orchestrator: Orchestrator| {
             let streams = ending.child_token();
+            own.spawn(streams.clone().run_until_cancelled_owned(observe(Arc::clone(&observed), orchestrator.subscribe())));
             let control = Control {
                 orchestrator: orchestrator.clone(),
                 status: status.clone(),
+                metrics: MetricsSource::new(orchestrator.clone(), Arc::clone(&counted), Arc::clone(&observed)),
                 shutdown: shutdown.clone(),
                 ending: ending.clone(),
                 streams: streams.clone(),
@@ -184,7 +189,7 @@ impl Daemon {
         };
         let (phase, watched) = watch::channel(Phase::Owning(furnish(orchestrator.clone())));
         let seat = Seat::new(watched, paths.socket().into(), phases.own.clone());
-        let gateway = Gateway::new(seat.clone(), &config.limits, phases.tcp.clone());
+        let gateway = Gateway::counting(seat.clone(), &config.limits, phases.tcp.clone(), stations);
         let (calls, inbox) = mpsc::channel(1);
         let service = Arc::new(Service::new(gateway.clone(), seat.clone(), phases.ending.clone(), calls));
         let guard_of_tcp = Arc::new(Guard::new(&config.gateway, address.port(), key));

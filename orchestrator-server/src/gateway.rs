@@ -5,18 +5,25 @@
 //! body ─► intake (limit, progress) ─► routing (model) ─► admission (lease) ─► proxy ─► relay ─► client
 //! ```
 //!
-//! Owns the connections to engines. Knows instances only through [`Admission`]; no lock, database or allocation of
+//! Owns the connections to engines, what is counted of requests (`ticket`, `stations`) and the circuits (`circuit` is
+//! the policy, `breaker` performs it). Knows instances only through [`Admission`]; no lock, database or allocation of
 //! its own for each chunk.
 
 mod admission;
+mod breaker;
+mod circuit;
 mod headers;
 pub(crate) mod intake;
 mod openai;
 mod pool;
 mod proxy;
 mod relay;
+mod requester;
 mod routing;
+mod stations;
+mod ticket;
 mod tools;
+mod usage;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -30,23 +37,30 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response};
 use orchestrator_core::config::daemon::LimitsConfig;
 use orchestrator_core::event::{EventDraft, Timestamp};
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio_util::task::TaskTracker;
 
 use crate::api::ServedModel;
 use crate::error::Dialect;
+use crate::metrics::Route;
 use intake::IntakeError;
-use pool::Pool;
 use proxy::{Forward, Proxy};
+use ticket::Ticket;
+
+pub(crate) use circuit::{Position, ServerMark};
+pub(crate) use proxy::INSTANCE_HEADER;
+pub(crate) use stations::{Station, Stations};
+pub(crate) use usage::Tokens;
 
 /// Who lets requests in: the facade of the core, or a stand-in.
 pub(crate) trait Admission: Clone + Send + Sync + 'static {
     /// A place in an instance.
     type Lease: InstanceLease;
 
-    /// Waits for a place in the instance that serves `model`, starting it where it does not run.
-    fn admit(&self, model: &str) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
+    /// Waits for a place in an instance that serves `model`, starting it where it does not run.
+    fn admit(&self, model: &str, requester: Requester) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
 
     /// Records what happened to a request.
     fn record(&self, event: EventDraft);
@@ -59,6 +73,8 @@ pub(crate) trait Admission: Clone + Send + Sync + 'static {
 pub(crate) trait InstanceLease: Send + Sync + 'static {
     /// Where the instance's server listens.
     fn address(&self) -> SocketAddr;
+    /// Tells its server from the next one of the same instance.
+    fn server(&self) -> ServerMark;
     /// The instance.
     fn instance(&self) -> &InstanceName;
     /// Its configuration.
@@ -85,15 +101,41 @@ pub(crate) struct Gateway<A> {
 }
 
 impl<A: Admission> Gateway<A> {
+    #[cfg(test)]
     pub(crate) fn new(admission: A, limits: &LimitsConfig, tasks: TaskTracker) -> Self {
-        let proxy = Proxy { pool: Arc::new(Pool::default()), first_byte: limits.first_byte.get() };
+        Self::counting(admission, limits, tasks, Arc::default())
+    }
+
+    /// Makes a gateway that keeps what it counts in `stations`.
+    pub(crate) fn counting(admission: A, limits: &LimitsConfig, tasks: TaskTracker, stations: Arc<Stations>) -> Self {
+        let proxy = Proxy { pool: Arc::default(), stations, first_byte: limits.first_byte.get() };
         let largest_body = usize::try_from(limits.max_body_mb).unwrap_or(usize::MAX).saturating_mul(1024 * 1024);
         let started = Timestamp::now().as_millis() / 1_000;
         Self { admission, proxy: Arc::new(proxy), largest_body, started, tasks, pace: tools::Pace::default() }
     }
 
+    /// Returns what is kept of each instance.
+    pub(crate) fn stations(&self) -> &Arc<Stations> {
+        &self.proxy.stations
+    }
+
     /// Answers a request below `/v1`.
     pub(crate) async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut ticket = Some(Ticket::begin(self.stations(), Route::of(request.uri().path())));
+        let response = self.answer(request, &mut ticket).await;
+        // A ticket that is still here belongs to an answer that is complete.
+        if let Some(mut ticket) = ticket {
+            ticket.answered(response.status());
+            ticket.complete();
+        }
+        response
+    }
+
+    async fn answer<B>(&self, request: Request<B>, ticket: &mut Option<Ticket>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -104,7 +146,7 @@ impl<A: Admission> Gateway<A> {
             if method != Method::POST {
                 return wrong_method(path, "POST");
             }
-            self.model_request(request).await
+            self.model_request(request, ticket).await
         } else if let Some(rest) = path.strip_prefix("/v1/models") {
             match (rest.strip_prefix('/'), rest) {
                 _ if method != Method::GET => return wrong_method(path, "GET"),
@@ -118,7 +160,7 @@ impl<A: Admission> Gateway<A> {
         outcome.unwrap_or_else(|problem| Dialect::OpenAi.response(&problem))
     }
 
-    async fn model_request<B>(&self, request: Request<B>) -> Result<Response<Body>, Problem>
+    async fn model_request<B>(&self, request: Request<B>, ticket: &mut Option<Ticket>) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -136,9 +178,11 @@ impl<A: Admission> Gateway<A> {
         let asked = routing::head_of(&body)?;
         let offers_tools = asked.offers_tools && head.uri.path() == MODEL_ROUTES[0];
         let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false };
+        let requester = requester::of(&head.headers)?;
+        let forward = Forward { method: head.method, path, headers: head.headers, body: body.clone(), is_final: false, requester, ticket };
         if offers_tools {
-            return self.tool_request(&asked.model, forward).await;
+            // Boxed: its state is as large as that of all other requests together, and would be part of theirs.
+            return Box::pin(self.tool_request(&asked.model, forward)).await;
         }
         self.proxy.forward(&self.admission, &asked.model, None, forward).await
     }

@@ -11,6 +11,8 @@ pub mod client;
 mod daemon;
 mod error;
 mod gateway;
+pub mod metrics;
+mod request_id;
 mod routes;
 mod socket_path;
 

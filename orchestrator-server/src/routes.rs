@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::ShutdownRequest;
 use crate::daemon::status::StatusSource;
 use crate::error::Refused;
+use crate::metrics::MetricsSource;
 
 pub(crate) use extract::{JsonBody, NameIn, QueryOf};
 
@@ -29,6 +30,8 @@ pub(crate) struct Control {
     pub(crate) orchestrator: Orchestrator,
     /// What the daemon knows about itself.
     pub(crate) status: StatusSource,
+    /// What is counted.
+    pub(crate) metrics: MetricsSource,
     /// Where a wish to end the daemon is put.
     pub(crate) shutdown: watch::Sender<Option<ShutdownRequest>>,
     /// Ends the streams when the daemon goes down.
@@ -43,6 +46,7 @@ type Answer<T> = Result<axum::Json<T>, Refused>;
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
         .route("/health", get(daemon::health))
+        .route("/metrics", get(daemon::metrics))
         .route("/api/v1/status", get(daemon::status))
         .route("/api/v1/shutdown", post(daemon::shutdown))
         .route("/api/v1/hardware", get(daemon::hardware))
@@ -55,6 +59,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/api/v1/instances/{name}/logs", get(instances::logs))
         .route("/api/v1/models", get(models::list))
         .route("/api/v1/models/info", get(models::info))
+        .route("/api/v1/models/activate", post(models::activate))
         .route("/api/v1/envs", get(environments::list))
         .route("/api/v1/envs/{key}", axum::routing::delete(environments::remove))
         .route("/api/v1/envs/{key}/create", post(environments::create))

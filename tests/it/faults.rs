@@ -53,6 +53,11 @@ fn a_squatter_gets_no_request() {
 }
 
 #[test]
+fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    holds(8, 12);
+}
+
+#[test]
 fn a_damaged_database_costs_no_server() {
     holds(10, 8);
 }
@@ -75,6 +80,16 @@ fn a_crowd_of_streams_is_served_as_far_as_there_is_room() {
 #[test]
 fn slow_clients_are_let_go_and_keep_nobody_waiting() {
     holds(18, 1);
+}
+
+#[test]
+fn a_clock_that_jumps_changes_no_wait() {
+    holds(20, 2);
+}
+
+#[test]
+fn secrets_stay_where_they_belong_and_control_characters_are_shown() {
+    holds(23, 3);
 }
 
 #[test]

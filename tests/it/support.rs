@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use orchestrator_tests::home::{SOON, run};
-use orchestrator_tests::{TestHome, wait_until};
-use serde_json::Value;
+use orchestrator_tests::{TestHome, http, wait_until};
+use serde_json::{Value, json};
 
 /// Changes one place of a configuration.
 pub(crate) trait Edit {
@@ -60,4 +60,14 @@ pub(crate) fn only_daemon_runs(home: &TestHome, what: &str) {
     // What was killed may take a moment to disappear, but nothing may have to be waited for.
     let left = others();
     wait_until(&format!("{what}: {left:?} are still there"), SOON / 10, || others().is_empty().then_some(()));
+}
+
+/// Asks an instance for a chat; returns the status of the whole answer.
+#[track_caller]
+pub(crate) fn chat_status(endpoint: &str, model: &str) -> u16 {
+    let body = json!({ "model": model, "messages": [{ "role": "user", "content": "hello" }] }).to_string();
+    let answer = http::send(endpoint, "POST", "/v1/chat/completions", body.as_bytes()).unwrap();
+    let status = answer.status;
+    answer.text().unwrap();
+    status
 }

@@ -138,6 +138,8 @@ pub enum BadAnswer {
     ShortBody,
     /// It promises a large body and sends half of it.
     ShortLargeBody,
+    /// It sends a good body of 8 KiB, one byte at a time.
+    DrippingBody,
     /// It sends more than it promised.
     LongBody,
     /// It sends a stream whose framing breaks.
@@ -167,6 +169,8 @@ pub struct FakeStats {
     pub aborted: u64,
     /// Those that it answered completely.
     pub completed: u64,
+    /// The headers of the last request to its model.
+    pub last_headers: Vec<String>,
     /// The body of the last request to its model.
     pub last_body: String,
     /// The bodies of all requests to its model.

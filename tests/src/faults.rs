@@ -4,19 +4,24 @@
 //! panicking, as a test does. The round number `n` of the seed `s` is the first one of the seed `s + n`.
 
 mod bad_backend;
+mod canaries;
 mod children;
 mod clients_abort;
+mod clock_jumps;
 mod crash_loop;
 mod crowd;
 mod daemon_killed;
 mod damaged_database;
+mod disk_full;
 mod engine_killed;
 mod engine_stopped;
 mod many_streams;
 mod observe;
+mod preload;
 mod random;
 mod report;
 mod slow_clients;
+mod small_disk;
 mod squatter;
 mod stage;
 mod stale_pids;
@@ -46,7 +51,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 13] = [
+pub const ROWS: [Row; 16] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -54,11 +59,14 @@ pub const ROWS: [Row; 13] = [
     crash_loop::ROW,
     stale_pids::ROW,
     squatter::ROW,
+    disk_full::ROW,
     damaged_database::ROW,
     bad_backend::ROW,
     clients_abort::ROW,
     many_streams::ROW,
     slow_clients::ROW,
+    clock_jumps::ROW,
+    canaries::ROW,
     upgrade::ROW,
 ];
 

@@ -2,9 +2,11 @@
 //!
 //! Nothing that was started in it outlives it, whatever the test did.
 
-use std::ffi::OsStr;
+use std::any::Any;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use orchestrator_core::model::demo::{DemoModel, write_demo_model};
@@ -22,6 +24,10 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// A home under `/tmp` (paths of Unix sockets must be short), removed at the end with all its processes.
 #[derive(Debug)]
 pub struct TestHome {
+    /// What is let go after the last process and before the folder.
+    held: Mutex<Vec<Box<dyn Any + Send>>>,
+    /// What every `orch` finds in its environment, besides what it always does.
+    variables: Mutex<Vec<(OsString, OsString)>>,
     folder: tempfile::TempDir,
     path: PathBuf,
 }
@@ -58,9 +64,20 @@ impl TestHome {
         let folder = tempfile::Builder::new().prefix("orch-").tempdir_in("/tmp").unwrap();
         let path = folder.path().join(inside);
         std::fs::create_dir_all(&path).unwrap();
-        let home = Self { folder, path };
+        let home = Self { held: Mutex::default(), variables: Mutex::default(), folder, path };
         std::fs::write(home.path().join("config.yaml"), "gateway:\n  port: 0\n").unwrap();
         home
+    }
+
+    /// Keeps something until every process of the home is gone.
+    pub fn hold(&self, what: impl Any + Send) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+    }
+
+    /// Sets a variable of the environment of every `orch` from now on, and so of the daemon that it starts.
+    pub fn set_variable(&self, name: &str, value: impl AsRef<OsStr>) {
+        let mut variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        variables.push((name.into(), value.as_ref().to_owned()));
     }
 
     /// Returns the home's folder.
@@ -129,6 +146,7 @@ impl TestHome {
         command.args(arguments).env_clear().env("ORCH_HOME", self.path()).env("HOME", self.path());
         // The folders of the system, so that nothing of the machine's own engines is found.
         command.env("PATH", "/usr/bin:/bin").env("RUST_BACKTRACE", "0").current_dir(self.path());
+        command.envs(self.variables.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         command
     }
 

@@ -22,10 +22,10 @@ pub(crate) fn run(mode: Mode) -> TaskResult {
     files.push(("docs/errors.md".to_owned(), error_reference()));
     files.push(("examples/config.yaml".to_owned(), template::daemon_yaml()));
     files.push(("examples/instance.yaml".to_owned(), template::example_yaml()));
-    files.push((
-        "docs/cli-reference.md".to_owned(),
-        output(&mut cargo(&["run", "--quiet", "--locked", "--bin", "orch", "--", "generate-docs"]))?,
-    ));
+    for (path, page) in [("docs/cli-reference.md", "commands"), ("docs/metrics.md", "metrics")] {
+        let text = output(&mut cargo(&["run", "--quiet", "--locked", "--bin", "orch", "--", "generate-docs", page]))?;
+        files.push((path.to_owned(), text));
+    }
     let stale: Vec<&str> = files.iter().filter(|(path, text)| !is_current(path, text)).map(|(path, _)| path.as_str()).collect();
     match mode {
         Mode::Check if stale.is_empty() => {

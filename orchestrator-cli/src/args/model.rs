@@ -1,6 +1,7 @@
 //! What may be typed after `orch model`.
 
 use clap::{Args, Subcommand};
+use orchestrator_core::InstanceName;
 
 /// What may follow `orch model`.
 #[derive(Debug, Subcommand)]
@@ -15,6 +16,26 @@ Shows the models of the store and those that instances use.")]
     Ls,
     /// Tells what is known about a model
     Info(InfoArguments),
+    /// Switches a runtime to another instance
+    Activate(ActivateArguments),
+}
+
+/// What may follow `orch model activate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orch model activate mine
+  orch model activate mine --json
+
+The active instance of a runtime answers clients that ask
+for the runtime's name, such as `llama_cpp`. The old one
+finishes the requests it has (up to `limits.drain`) and
+is stopped; new ones wait for the new one. If that does
+not come up, the old one is started again.")]
+pub(crate) struct ActivateArguments {
+    /// The instance
+    #[arg(value_name = "NAME")]
+    pub(crate) instance: InstanceName,
 }
 
 /// What may follow `orch model info`.

@@ -1,19 +1,23 @@
-//! `orch generate-docs` (hidden): the reference page of the command line, `docs/cli-reference.md`.
+//! `orch generate-docs` (hidden): the reference page of the command line, `docs/cli-reference.md`, and that of the
+//! metrics, `docs/metrics.md`.
 
 use std::fmt::Write as _;
 
 use clap::Command;
 
-use crate::args;
+use crate::args::{self, GenerateDocsArguments, ReferencePage};
 use crate::context::Context;
 use crate::error::CommandError;
 
 /// The width of the help texts on the page.
 const WIDTH: usize = 80;
 
-/// Prints the page.
-pub(crate) fn run(context: &Context) -> Result<(), CommandError> {
-    context.output.text(&page())
+/// Prints a page.
+pub(crate) fn run(context: &Context, arguments: &GenerateDocsArguments) -> Result<(), CommandError> {
+    context.output.text(&match arguments.page {
+        ReferencePage::Commands => page(),
+        ReferencePage::Metrics => orchestrator_server::metrics::reference(),
+    })
 }
 
 /// Returns the page: the help of every command, in the order of `orch --help`.

@@ -28,7 +28,7 @@ pub(crate) fn reason(state: &InstanceState) -> String {
         InstanceState::Unhealthy { reason, .. } => reason.clone(),
         InstanceState::Stopping { .. } => "the server is being ended".to_owned(),
         InstanceState::Backoff { until, attempt, failure } => {
-            let seconds = (until.as_millis() - Timestamp::now().as_millis()).max(0) / 1_000;
+            let seconds = (until.as_millis() - Timestamp::now().as_millis()).max(0).unsigned_abs().div_ceil(1_000);
             format!("{}; attempt {attempt} failed, the next one comes in {seconds} s", failure_words(failure))
         }
         InstanceState::Failed { failure, .. } => failure_words(failure),
@@ -70,6 +70,7 @@ const fn step_words(step: StartStep) -> &'static str {
     match step {
         StartStep::ResolvingModel => "looking at the model",
         StartStep::FindingEngine => "looking for the engine",
+        StartStep::WaitingForRoom => "waiting for room in memory",
         StartStep::Launching => "starting the server",
     }
 }

@@ -29,6 +29,9 @@ pub(super) fn instance(spec: &InstanceSpec, tree: &Node, naming: Naming<'_>) -> 
     rules.request(spec);
     if let Some(ttl) = spec.ttl {
         rules.longer_than_nothing(&["ttl"], ttl, "leave the key out to keep the instance loaded");
+        if spec.pinned {
+            rules.break_with(&["ttl"], "`ttl` unloads the instance, and `pinned` never does".to_owned(), "take one of the two out");
+        }
     }
     rules.faults
 }
@@ -62,6 +65,7 @@ pub(super) fn daemon(config: &DaemonConfig, tree: &Node) -> Vec<ConfigFault> {
     }
     rules.longer_than_nothing(&["limits", "start_wait"], config.limits.start_wait, "the default is `10m`");
     rules.longer_than_nothing(&["limits", "first_byte"], config.limits.first_byte, "the default is `10m`");
+    rules.longer_than_nothing(&["limits", "priority_step"], config.limits.priority_step, "the default is `10s`");
     match config.first_instance_port {
         Some(0) => rules.break_with(
             &["first_instance_port"],

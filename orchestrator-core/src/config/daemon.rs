@@ -1,11 +1,13 @@
 //! The daemon's own configuration: `config.yaml` in the home.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigDuration;
+use crate::scheduler::policy::Balance;
 
 /// The daemon's configuration file. Every key may be left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -54,12 +56,39 @@ impl Default for GatewayConfig {
 pub struct LimitsConfig {
     /// The largest request body, in MiB.
     pub max_body_mb: u32,
-    /// How long a request waits for its model to become ready before it is answered with an error.
+    /// How long a request waits for its model to become ready, or for a place, before it is answered with an error.
+    /// `queue.max_wait` of an instance says otherwise for that one.
     pub start_wait: ConfigDuration,
     /// How long an engine may take to answer the head of a response.
     pub first_byte: ConfigDuration,
     /// How long a daemon that was replaced (`orch daemon restart`) goes on with the answers that had begun.
     pub replaced_drain: ConfigDuration,
+    /// How long a switch to another model, or a changed configuration, waits for the requests that are under way.
+    pub drain: ConfigDuration,
+    /// How many instances may run at once. As many as fit into memory, when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 2)]
+    pub max_running: Option<NonZeroU32>,
+    /// The machine's memory that all instances together may need, in MiB. Nine tenths of what the machine has, when it
+    /// is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 48_000)]
+    pub memory_mb: Option<u64>,
+    /// The memory of each GPU that all instances together may need, in MiB. 95 % of what it has, when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 22_000)]
+    pub device_memory_mb: Option<u64>,
+    /// For how long an instance is not unloaded for another one after it became ready. As long as its load took (at most
+    /// a minute), when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "30s")]
+    pub residency: Option<ConfigDuration>,
+    /// For how long those who asked earlier keep an instance loaded that another one must leave for.
+    pub turn: ConfigDuration,
+    /// The wait that is worth one step of `priority`.
+    pub priority_step: ConfigDuration,
+    /// Which of several instances of one model serves a request.
+    pub balance: Balance,
 }
 
 impl Default for LimitsConfig {
@@ -69,6 +98,14 @@ impl Default for LimitsConfig {
             start_wait: ConfigDuration::from_secs(600),
             first_byte: ConfigDuration::from_secs(600),
             replaced_drain: ConfigDuration::from_secs(3_600),
+            drain: ConfigDuration::from_secs(30),
+            max_running: None,
+            memory_mb: None,
+            device_memory_mb: None,
+            residency: None,
+            turn: ConfigDuration::from_secs(30),
+            priority_step: ConfigDuration::from_secs(10),
+            balance: Balance::LeastBusy,
         }
     }
 }

@@ -285,7 +285,8 @@ mod tests {
         assert_eq!(spec.server.port.unwrap().get(), 8601);
         assert_eq!(spec.restart_policy, RestartPolicySpec::default());
         let config = parse_daemon_config(&switched_on(&daemon_yaml()), Path::new("config.yaml")).unwrap();
-        assert_eq!(config.limits, DaemonConfig::default().limits);
+        assert_eq!((config.limits.turn, config.limits.max_body_mb), (ConfigDuration::from_secs(30), 32));
+        assert_eq!(config.limits.max_running.unwrap().get(), 2);
         assert_eq!(config.gateway.allowed_hosts, ["models.example.org"]);
     }
 

@@ -12,6 +12,7 @@
 //! | `health` | what a server's answers tell |
 //! | `logs` | keeping a server's logs small |
 //! | `ending` | how a server ends, and what comes after |
+//! | `record` | what is remembered of it, and that it is |
 
 mod commands;
 mod ending;
@@ -19,15 +20,15 @@ mod health;
 mod launch;
 mod logs;
 mod phase;
+mod record;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info_span};
 
 use super::InstanceSpec;
-use super::activity::Activity;
 use super::probe::ProbeOutcome;
 use super::state::{ExitCause, ExitReport, Failure, InstanceSnapshot, RunningServer};
 use crate::error::{ErrorCode, Problem};
@@ -35,10 +36,11 @@ use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
-use crate::store::InstanceRecord;
-use launch::Launched;
+use crate::scheduler::policy::{Eviction, MemberId, MemoryNeed};
+use launch::{LaunchOutcome, LaunchRequest, Launched};
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
+use record::Unrecorded;
 
 /// How many commands may wait for an instance's task.
 const COMMAND_QUEUE: usize = 32;
@@ -47,25 +49,41 @@ const FIRST_LOADING_POLL: Duration = Duration::from_millis(5);
 /// The longest wait between two questions to a loading server.
 const LONGEST_LOADING_POLL: Duration = Duration::from_millis(250);
 
-/// What others ask of an instance's task.
+/// Who wants an instance to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A person, or a configuration.
+    Person,
+    /// Requests wait for it; when they are gone, it need not start.
+    Requests,
+}
+
+/// What others ask of an instance's task. It answers once it has remembered what it was told; where it cannot, it does as
+/// it was told all the same, and the answer is the failure.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Run a server with this configuration. A server that runs already is left alone.
-    Up { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<()> },
+    Up { spec: Arc<InstanceSpec>, caller: Caller, accepted: oneshot::Sender<Result<(), Problem>> },
+    /// Go on with this configuration, which differs only in what a running server need not know.
+    Configure { spec: Arc<InstanceSpec> },
+    /// End the server: its room is needed, or nobody needs it.
+    Unload(Eviction),
     /// End the server, if there is one.
     Down { accepted: oneshot::Sender<Result<(), Problem>> },
     /// End the server, if there is one, and run one with this configuration.
-    Restart { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<()> },
+    Restart { spec: Arc<InstanceSpec>, accepted: oneshot::Sender<Result<(), Problem>> },
 }
 
 /// What can happen to an instance's task.
 enum DriverEvent {
     Command(Command),
-    Launched(Result<Launched, Problem>),
+    Launched(LaunchOutcome),
     Exited(WorkloadExit),
     Probed(ProbeOutcome),
     Stopped(Result<WorkloadExit, LaunchError>),
     RestartDue,
+    /// What could not be remembered is tried again.
+    RecordDue,
     /// The owner of this home goes; servers stay.
     Detach,
 }
@@ -83,7 +101,7 @@ pub(crate) enum Beginning {
     /// Nothing runs, and something should: its server died while nobody watched.
     Lost { restarts: u32 },
     /// A server of an earlier owner runs.
-    Adopted { adopted: Adopted, wanted: bool, restarts: u32 },
+    Adopted { adopted: Adopted, held: MemoryNeed, wanted: bool, restarts: u32 },
 }
 
 /// Others' end of an instance's task.
@@ -91,7 +109,8 @@ pub(crate) enum Beginning {
 pub(crate) struct InstanceHandle {
     commands: mpsc::Sender<Command>,
     pub(crate) snapshot: watch::Receiver<InstanceSnapshot>,
-    pub(crate) activity: Arc<Activity>,
+    /// Its number with the scheduler.
+    pub(crate) member: MemberId,
     pub(crate) workload: watch::Receiver<Option<Arc<dyn Workload>>>,
 }
 
@@ -105,46 +124,48 @@ impl InstanceHandle {
 /// Starts the task of one instance.
 pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
     let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
-    let activity = Arc::new(Activity::new(spec.concurrency));
-    let (phase, wanted, restarts, workload) = match beginning {
+    let (phase, wanted, restarts, held) = match beginning {
         Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None),
         Beginning::Lost { restarts } => {
             let report = ExitReport { cause: ExitCause::Unknown, stderr_tail: Vec::new(), at: Timestamp::now() };
             let waiting = Phase::Backoff { until: Instant::now(), due: Timestamp::now(), attempt: 1, failure: Failure::Exited(report) };
             (waiting, true, restarts, None)
         }
-        Beginning::Adopted { adopted, wanted, restarts } => {
-            let workload = Some(adopted.workload.clone());
-            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, workload)
+        Beginning::Adopted { adopted, held, wanted, restarts } => {
+            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, Some(held))
         }
     };
-    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, generation: 0 };
+    let workload = phase.workload().cloned();
+    let member = services.scheduler.enrol(&spec, held);
+    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, next_start: phase.next_start(), generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
     let span = info_span!("instance", name = %spec.name);
     let driver = Driver {
         name: spec.name.clone(),
         spec,
+        member,
         wanted,
         restarts,
         failures: 0,
         last_port: None,
         phase,
         then_start: false,
+        unrecorded: None,
         logs: LogKeeper::new(),
         inbox,
         publisher,
         workload_publisher,
-        activity: activity.clone(),
         services: services.clone(),
     };
     services.tasks.spawn(driver.run().instrument(span));
-    InstanceHandle { commands, snapshot, activity, workload }
+    InstanceHandle { commands, snapshot, member, workload }
 }
 
 struct Driver {
     name: InstanceName,
     spec: Arc<InstanceSpec>,
+    member: MemberId,
     /// Whether a server should run.
     wanted: bool,
     restarts: u32,
@@ -155,11 +176,12 @@ struct Driver {
     phase: Phase,
     /// Whether the server that is being ended is replaced by a new one.
     then_start: bool,
+    /// Set while the store does not hold what is so.
+    unrecorded: Option<Unrecorded>,
     logs: LogKeeper,
     inbox: mpsc::Receiver<Command>,
     publisher: watch::Sender<InstanceSnapshot>,
     workload_publisher: watch::Sender<Option<Arc<dyn Workload>>>,
-    activity: Arc<Activity>,
     services: Arc<Services>,
 }
 
@@ -178,11 +200,13 @@ impl Driver {
 
     /// Waits for the next thing that happens. Cancel-safe: all progress is kept in `self.phase`.
     async fn next_event(&mut self) -> DriverEvent {
-        let starting = matches!(self.phase, Phase::Starting { .. });
+        let starting = matches!(self.phase, Phase::Starting { .. }) && !self.phase.waits_for_room();
+        let record_due = record::due(self.unrecorded.as_ref());
         tokio::select! {
             biased;
             Some(command) = self.inbox.recv() => DriverEvent::Command(command),
             event = self.phase.next_event() => event,
+            () = record_due => DriverEvent::RecordDue,
             // A launch under way is finished and recorded first, so that its process is never lost.
             () = self.services.shutdown.cancelled(), if !starting => DriverEvent::Detach,
         }
@@ -191,12 +215,17 @@ impl Driver {
     async fn handle_event(&mut self, event: DriverEvent) {
         match event {
             DriverEvent::Command(command) => self.handle_command(command).await,
-            DriverEvent::Launched(Ok(launched)) => self.handle_launched(launched).await,
-            DriverEvent::Launched(Err(problem)) => self.handle_failure(Failure::NotStarted(problem), None).await,
+            DriverEvent::Launched(LaunchOutcome::Launched(launched)) => self.handle_launched(launched).await,
+            DriverEvent::Launched(LaunchOutcome::Failed(problem)) => self.handle_failure(Failure::NotStarted(problem), None).await,
+            DriverEvent::Launched(LaunchOutcome::CalledOff) => {
+                self.wanted = self.then_start;
+                self.end_before_start("nobody waits for it any more").await;
+            }
             DriverEvent::Exited(exit) => self.handle_exit(exit).await,
             DriverEvent::Probed(outcome) => self.handle_probe(outcome).await,
             DriverEvent::Stopped(result) => self.handle_stopped(result).await,
             DriverEvent::RestartDue => self.restart_now().await,
+            DriverEvent::RecordDue => self.persist().await,
             DriverEvent::Detach => {}
         }
     }
@@ -208,7 +237,10 @@ impl Driver {
 
     async fn begin_start(&mut self, why: &str) {
         self.then_start = false;
-        let launch = launch::launch(self.services.clone(), self.spec.clone(), self.logs.clone(), self.last_port);
+        self.services.scheduler.configure_member(self.member, &self.spec);
+        let (spec, logs) = (self.spec.clone(), self.logs.clone());
+        let request = LaunchRequest { member: self.member, spec, logs, last_port: self.last_port };
+        let launch = launch::launch(self.services.clone(), request);
         self.enter(Phase::starting(launch), why).await;
     }
 
@@ -235,33 +267,23 @@ impl Driver {
 
     fn announce(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
-        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()))
-            .about(&self.name)
-            .with_data(serde_json::json!({ "from": before, "to": state.name(), "cause": why }));
-        self.services.events.record(draft);
+        let mut data = serde_json::json!({ "from": before, "to": state.name(), "cause": why });
+        if let Some(failure) = state.failure() {
+            data["failure"] = failure.kind().into();
+        }
+        let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()));
+        self.services.events.record(draft.about(&self.name).with_data(data));
         self.publish();
     }
 
     fn publish(&mut self) {
-        let (spec, state, restarts) = (self.spec.clone(), self.phase.state(), self.restarts);
+        let (spec, state, restarts, next_start) = (self.spec.clone(), self.phase.state(), self.restarts, self.phase.next_start());
         self.publisher.send_modify(|snapshot| {
             let generation = snapshot.generation + 1;
-            *snapshot = InstanceSnapshot { spec, state, restarts, generation };
+            *snapshot = InstanceSnapshot { spec, state, restarts, next_start, generation };
         });
-    }
-
-    async fn persist(&mut self) {
-        let server = self.phase.state().server().cloned();
-        let record = InstanceRecord {
-            name: self.name.clone(),
-            wanted: self.wanted,
-            spec: Some((*self.spec).clone()),
-            server,
-            restarts: self.restarts,
-        };
-        if let Err(error) = self.services.store.put_instance(record).await {
-            warn!(%error, "the state of the instance could not be stored; its processes carry our mark and will be found again");
-        }
+        // After the snapshot: who is let in now must see the server in it.
+        self.services.scheduler.observe(self.member, &self.publisher.borrow().state);
     }
 
     /// The owner of this home goes. The server stays, and is remembered.

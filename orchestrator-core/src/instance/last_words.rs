@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::logs::is_obeyed;
+
 /// How many lines are shown.
 const LINES: usize = 20;
 /// How much of the log is looked at, in bytes.
@@ -42,7 +44,7 @@ fn clean(line: &str) -> String {
             characters.by_ref().find(char::is_ascii_alphabetic);
         } else if character == '\t' {
             clean.push(' ');
-        } else if !character.is_control() {
+        } else if !is_obeyed(character) {
             clean.push(character);
         }
         if clean.len() >= LONGEST_LINE {

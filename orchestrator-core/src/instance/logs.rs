@@ -228,8 +228,7 @@ impl LineSplitter {
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        let is_direction = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if is_direction || (character.is_control() && character != '\t') {
+        if is_obeyed(character) && character != '\t' {
             // Writing to a string cannot fail.
             let _ = write!(shown, "{}", character.escape_default());
         } else {
@@ -237,6 +236,12 @@ pub fn printable(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Returns whether a terminal or a browser would obey this character instead of showing it.
+pub(super) fn is_obeyed(character: char) -> bool {
+    let is_direction = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_direction || character.is_control()
 }
 
 /// What a stream of lines carries from one look to the next.

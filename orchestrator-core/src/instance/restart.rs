@@ -48,7 +48,8 @@ pub fn decide(policy: &RestartPolicySpec, history: RestartHistory, failure: &Fai
     if lost_a_race_for_its_port(failure) && !history.port_is_configured && attempt <= PORT_RACES {
         return RestartDecision::AnotherPort { attempt };
     }
-    if !policy.enabled || attempt > policy.max_retries || cannot_improve(failure, history.ready_for.is_some()) {
+    let is_spent = attempt > policy.max_retries && !waits_for_room(failure);
+    if !policy.enabled || is_spent || cannot_improve(failure, history.ready_for.is_some()) {
         return RestartDecision::GiveUp;
     }
     RestartDecision::Retry { after: delay(policy, attempt, jitter), attempt }
@@ -65,6 +66,11 @@ fn delay(policy: &RestartPolicySpec, attempt: u32, jitter: f64) -> Duration {
 
 fn lost_a_race_for_its_port(failure: &Failure) -> bool {
     matches!(failure, Failure::Exited(report) if report.cause == ExitCause::PortTaken)
+}
+
+/// Returns whether it is the disk that must improve, which no number of tries does: it comes up when there is room.
+fn waits_for_room(failure: &Failure) -> bool {
+    matches!(failure, Failure::NotStarted(problem) if problem.code == ErrorCode::DiskFull)
 }
 
 /// Returns whether the same start can only fail in the same way.
@@ -139,7 +145,9 @@ mod tests {
     #[test]
     fn a_full_disk_is_waited_for() {
         let full = Failure::NotStarted(Problem::new(ErrorCode::DiskFull, "full"));
-        assert!(matches!(after(0, &full), RestartDecision::Retry { .. }));
+        for failures in [0, 10, 1_000] {
+            assert!(matches!(after(failures, &full), RestartDecision::Retry { .. }), "after {failures} failures");
+        }
     }
 
     #[test]

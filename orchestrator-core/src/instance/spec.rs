@@ -72,9 +72,13 @@ pub struct InstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = "30m")]
     pub ttl: Option<ConfigDuration>,
-    /// The order of starting when several instances start at once: higher first.
+    /// The order of starting when several instances start at once, and whose requests come first when not all models fit
+    /// into memory: higher first. One step is worth a wait of `limits.priority_step`.
     #[serde(default)]
     pub priority: i32,
+    /// Never unloads the instance to make room for another one, nor when it is idle.
+    #[serde(default)]
+    pub pinned: bool,
     /// Starts the instance when the daemon starts.
     #[serde(default)]
     pub preload: bool,
@@ -82,12 +86,56 @@ pub struct InstanceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = 4)]
     pub concurrency: Option<NonZeroU32>,
+    /// The requests that wait for the instance.
+    #[serde(default)]
+    pub queue: QueueSpec,
+    /// The memory that the instance is taken to need. What is left out is measured when it is loaded, and estimated from
+    /// the model's file before the first time.
+    #[serde(default)]
+    pub memory: MemorySpec,
     /// Changes to the requests that are passed on.
     #[serde(default)]
     pub request: RequestSpec,
     /// How tool calls are handled.
     #[serde(default)]
     pub tools: ToolsSpec,
+}
+
+impl InstanceSpec {
+    /// Returns whether a server that was started with `other` must be started anew to be as this says.
+    #[must_use]
+    pub fn needs_restart_after(&self, other: &Self) -> bool {
+        // Named one by one, so that a new field is thought about.
+        let Self {
+            name,
+            model,
+            runtime,
+            engine,
+            env_key,
+            server,
+            gpu,
+            env,
+            args,
+            healthcheck,
+            restart_policy: _,
+            stop: _,
+            logs,
+            aliases: _,
+            ttl: _,
+            priority: _,
+            pinned: _,
+            preload: _,
+            concurrency: _,
+            queue: _,
+            memory: _,
+            request: _,
+            tools: _,
+        } = self;
+        (name, model, runtime, engine, env_key) != (&other.name, &other.model, &other.runtime, &other.engine, &other.env_key)
+            || (server, gpu, env, args) != (&other.server, &other.gpu, &other.env, &other.args)
+            || healthcheck != &other.healthcheck
+            || (logs.stdout, logs.stderr) != (other.logs.stdout, other.logs.stderr)
+    }
 }
 
 /// The model and how it is loaded. It always names its model by an absolute reference: whoever reads a file has
@@ -351,6 +399,38 @@ impl Default for LogsSpec {
     fn default() -> Self {
         Self { stdout: true, stderr: true, max_size_mb: const { NonZeroU32::new(20).unwrap() }, rotation: 3 }
     }
+}
+
+/// The requests that wait for an instance: until it is loaded, or until it has a place for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueSpec {
+    /// How many requests may wait; one more is answered with 429 and an estimate of the wait.
+    pub depth: NonZeroU32,
+    /// How long a request may wait. As long as `limits.start_wait` of the daemon, when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "1m")]
+    pub max_wait: Option<ConfigDuration>,
+}
+
+impl Default for QueueSpec {
+    fn default() -> Self {
+        Self { depth: const { NonZeroU32::new(256).unwrap() }, max_wait: None }
+    }
+}
+
+/// The memory that an instance is taken to need.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemorySpec {
+    /// The machine's memory, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 6_000)]
+    pub host_mb: Option<u64>,
+    /// The memory of its GPU, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 9_000)]
+    pub device_mb: Option<u64>,
 }
 
 /// Changes to the requests that are passed on.

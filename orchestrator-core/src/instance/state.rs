@@ -12,6 +12,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub enum StartStep {
     ResolvingModel,
     /// Looking for the engine.
     FindingEngine,
+    /// Waiting for memory, or for a place among the instances that may run at once.
+    WaitingForRoom,
     /// Choosing a port and starting the program.
     Launching,
 }
@@ -111,6 +114,28 @@ impl ExitCause {
     }
 }
 
+impl ExitCause {
+    /// Returns the cause in one word, the same as on the wire: for what counts causes.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Requested => "requested",
+            Self::OutOfMemory => "out_of_memory",
+            Self::BadArgument { .. } => "bad_argument",
+            Self::PortTaken => "port_taken",
+            Self::MissingLibrary { .. } => "missing_library",
+            Self::UnknownArchitecture { .. } => "unknown_architecture",
+            Self::ModelRejected { .. } => "model_rejected",
+            Self::Signal { .. } => "signal",
+            Self::NeverReady => "never_ready",
+            Self::Unresponsive => "unresponsive",
+            Self::Status { .. } => "status",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl std::fmt::Display for ExitCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -173,6 +198,15 @@ impl Failure {
                 };
                 problem.with_hint(format!("run `orch logs {name} --stream stderr` for all it said{more}"))
             }
+        }
+    }
+
+    /// Returns the failure in one word: for what counts failures.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotStarted(_) => "not_started",
+            Self::Exited(report) => report.cause.kind(),
         }
     }
 
@@ -277,6 +311,23 @@ impl InstanceState {
         }
     }
 
+    /// Returns why it does not run although it should, in the states that are about that.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Backoff { failure, .. } | Self::Failed { failure, .. } => Some(failure),
+            Self::Stopped { .. }
+            | Self::Starting { .. }
+            | Self::Loading { .. }
+            | Self::Ready { .. }
+            | Self::Unhealthy { .. }
+            | Self::Stopping { .. } => None,
+        }
+    }
+
+    /// Every name of a state.
+    pub const NAMES: [&'static str; 8] = ["stopped", "starting", "loading", "ready", "unhealthy", "stopping", "backoff", "failed"];
+
     /// Returns the one-word name of the state.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -302,6 +353,27 @@ pub struct InstanceSnapshot {
     pub state: InstanceState,
     /// How many times its server was started again by itself since the last `up`.
     pub restarts: u32,
+    /// When its next start is due, while one is waited for. Unlike the moment in its state, this holds when somebody sets
+    /// the clock.
+    pub next_start: Option<Instant>,
     /// Grows by one with each change.
     pub generation: u64,
+}
+
+impl InstanceSnapshot {
+    /// Returns how long it is until the next start, while one is waited for.
+    #[must_use]
+    pub fn next_start_in(&self) -> Option<Duration> {
+        self.next_start.map(|next_start| next_start.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns its state with the moment of the next start as the clock would show it now.
+    #[must_use]
+    pub fn state_now(&self) -> InstanceState {
+        let mut state = self.state.clone();
+        if let (InstanceState::Backoff { until, .. }, Some(left)) = (&mut state, self.next_start_in()) {
+            *until = Timestamp::now().after(left);
+        }
+        state
+    }
 }

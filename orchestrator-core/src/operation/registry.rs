@@ -89,7 +89,11 @@ impl OperationRegistry {
             forget_oldest(&mut known);
             known.insert(operation.id, Known { operation: publisher.subscribe(), cancel: cancel.clone() });
         }
-        self.store.put_operation(operation.clone()).await?;
+        if let Err(error) = self.store.put_operation(operation.clone()).await {
+            // Nobody is to join what was never begun.
+            self.known().remove(&operation.id);
+            return Err(error.into());
+        }
         self.announce(&operation, "begun");
         let (store, events) = (self.store.clone(), self.events.clone());
         self.tasks.spawn(async move {

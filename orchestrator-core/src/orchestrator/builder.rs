@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,7 @@ use crate::paths::Paths;
 use crate::process::LocalLauncher;
 use crate::provider::{Provider, ProviderKind};
 use crate::runtime::{Runtime, RuntimeKind};
+use crate::scheduler::{Order, Scheduler};
 use crate::store::StateStore;
 use crate::store::sqlite::{OpenOutcome, SqliteStore};
 
@@ -127,7 +129,9 @@ impl OrchestratorBuilder {
         let store: Arc<dyn StateStore> = Arc::new(store);
         let (event_log_task, event_log_end) = (TaskTracker::new(), CancellationToken::new());
         let launcher = self.launcher.unwrap_or_else(|| Arc::new(LocalLauncher::of_home(&self.paths)));
+        let (scheduler, orders) = Scheduler::new(&self.config.limits);
         let services = Arc::new(Services {
+            scheduler,
             runtimes: self.runtimes,
             providers: self.providers,
             environments,
@@ -153,20 +157,23 @@ impl OrchestratorBuilder {
                 lock: Mutex::new(Some(lock)),
             }),
         };
-        orchestrator.begin_life(outcome).await?;
+        orchestrator.begin_life(outcome, orders).await?;
         Ok(orchestrator)
     }
 }
 
 impl Orchestrator {
-    async fn begin_life(&self, outcome: OpenOutcome) -> Result<(), Problem> {
+    async fn begin_life(&self, outcome: OpenOutcome, orders: mpsc::UnboundedReceiver<Order>) -> Result<(), Problem> {
         let events = &self.inner.services.events;
         events.record(EventDraft::new(EventKind::Daemon, format!("process {} owns this home", std::process::id())));
         if let OpenOutcome::Rebuilt { quarantined, reason } = outcome {
             let kept = quarantined.display();
             self.warn(None, format!("the state database was unreadable ({reason}); it was kept as `{kept}` and begun anew"));
         }
+        self.begin_scheduling(orders).await;
         self.inner.operations.recover().await?;
-        self.recover().await
+        self.recover().await?;
+        self.begin_watching_files();
+        Ok(())
     }
 }

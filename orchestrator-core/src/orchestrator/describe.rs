@@ -1,5 +1,6 @@
 //! How an instance is shown: one row, or everything about it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use crate::instance::spec::Backend;
 use crate::instance::{Health, InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary};
 use crate::model::InstalledModel;
 use crate::names::InstanceName;
+use crate::scheduler::policy::MemberView;
 
 /// How many events a description shows.
 const EVENTS: usize = 10;
@@ -24,7 +26,7 @@ pub struct InstanceDescription {
     pub summary: InstanceSummary,
     /// Its state, with what is true in it.
     pub state: InstanceState,
-    /// The configuration it runs with, or would; defaults filled in.
+    /// The configuration it runs with, or would; defaults filled in, and without the secrets in its `env`.
     pub spec: InstanceSpec,
     /// Whether its file says something else by now; `orch restart` takes that over.
     pub config_changed: bool,
@@ -40,6 +42,12 @@ pub struct InstanceDescription {
     pub logs_dir: PathBuf,
     /// How many requests are under way.
     pub requests_in_flight: usize,
+    /// How many requests wait for it.
+    #[serde(default)]
+    pub requests_waiting: usize,
+    /// What it holds, or waits for, in the scheduler's books: MiB by kind of memory (`host`, `gpu0`, …).
+    #[serde(default)]
+    pub memory_reserved_mb: BTreeMap<String, u64>,
     /// What happened to it lately, oldest first.
     pub events: Vec<Event>,
 }
@@ -57,19 +65,22 @@ impl Orchestrator {
             (Some(snapshot), Err(_)) => snapshot.spec.clone(),
             (None, Err(problem)) => return Err(problem.clone()),
         };
+        let view = handle.as_ref().and_then(|handle| self.inner.services.scheduler.view(handle.member));
         let model = self.inner.services.resolve_model(&spec.model.reference).await;
         self.inner.services.events.flush().await;
         Ok(InstanceDescription {
             summary: self.summary_of(name, handle.as_ref(), snapshot.as_ref()).await,
-            state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state),
+            state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state_now()),
             config_changed: configured.as_ref().is_ok_and(|configured| *configured != spec),
             config_problem: configured.err(),
-            spec: (*spec).clone(),
+            spec: spec.without_secrets(),
             model_problem: model.as_ref().err().cloned(),
             model: model.ok(),
             config_dir: self.paths().instance_dir(name),
             logs_dir: self.paths().instance_logs_dir(name),
-            requests_in_flight: handle.map_or(0, |handle| handle.activity.in_flight()),
+            requests_in_flight: view.as_ref().map_or(0, |view| view.in_flight as usize),
+            requests_waiting: view.as_ref().map_or(0, |view| view.waiting),
+            memory_reserved_mb: view.as_ref().map(MemberView::memory_mb).unwrap_or_default(),
             events: self.inner.services.store.last_events(Some(name), EVENTS).await?,
         })
     }

@@ -1,6 +1,6 @@
 //! All instances: the configurations as they were last read, and the task of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use crate::instance::InstanceSpec;
 use crate::instance::driver::{self, Beginning, InstanceHandle};
 use crate::model::ModelReference;
 use crate::names::InstanceName;
+use crate::runtime::RuntimeKind;
+use crate::scheduler::policy::MemberId;
 
 /// How long a reading of the configurations is good enough for a name nobody knows.
 const FRESH: Duration = Duration::from_secs(1);
@@ -30,7 +32,32 @@ struct Members {
     /// Files and folders that belong to no instance.
     strays: Vec<Problem>,
     routes: Arc<Routes>,
+    /// What clients asked for already, until the routes change.
+    targets: HashMap<String, Arc<Target>>,
+    /// The active instance of each runtime; clients may ask for it by the runtime's name.
+    active: HashMap<RuntimeKind, InstanceName>,
     read_at: Option<Instant>,
+}
+
+/// The instances that can serve what a client asks for.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) members: Arc<[MemberId]>,
+    handles: Vec<InstanceHandle>,
+}
+
+impl Target {
+    fn new(handles: Vec<InstanceHandle>) -> Self {
+        Self { members: handles.iter().map(|handle| handle.member).collect(), handles }
+    }
+
+    pub(super) fn handle(&self, member: MemberId) -> Option<&InstanceHandle> {
+        self.handles.iter().find(|handle| handle.member == member)
+    }
+
+    pub(super) fn handles(&self) -> &[InstanceHandle] {
+        &self.handles
+    }
 }
 
 impl Fleet {
@@ -117,36 +144,67 @@ impl Fleet {
         members.reroute();
     }
 
-    /// Finds the task of the instance a client means. A name nobody knows is looked for once more in the files.
-    pub(super) fn find(&self, services: &Arc<Services>, model: &str) -> Result<InstanceHandle, Problem> {
-        if let Some(handle) = self.find_known(services, model) {
-            return handle;
+    /// Finds the instances a client means. A name nobody knows is looked for once more in the files.
+    pub(super) fn find(&self, services: &Arc<Services>, model: &str) -> Result<Arc<Target>, Problem> {
+        if let Some(target) = self.read().targets.get(model) {
+            return Ok(target.clone());
+        }
+        if let Some(target) = self.find_known(services, model) {
+            return target;
         }
         let is_new = InstanceName::try_new(model).is_ok_and(|name| services.paths.instance_dir(&name).exists());
         if is_new || self.read().read_at.is_none_or(|read_at| read_at.elapsed() > FRESH) {
             self.reload(services);
-            if let Some(handle) = self.find_known(services, model) {
-                return handle;
+            if let Some(target) = self.find_known(services, model) {
+                return target;
             }
         }
         Err(self.read().routes.unknown(model))
     }
 
-    fn find_known(&self, services: &Arc<Services>, model: &str) -> Option<Result<InstanceHandle, Problem>> {
-        let name = {
+    fn find_known(&self, services: &Arc<Services>, model: &str) -> Option<Result<Arc<Target>, Problem>> {
+        let names = {
             let members = self.read();
-            let Some(name) = members.routes.find(model) else {
+            let active =
+                || members.active.iter().find(|(runtime, _)| runtime.as_str() == model).map(|(_, name)| std::slice::from_ref(name));
+            let Some(names) = members.routes.find(model).or_else(active) else {
                 // The file of an instance may be there and broken.
                 let name = InstanceName::try_new(model).ok()?;
                 return members.configured.get(&name)?.clone().err().map(Err);
             };
-            if let Some(handle) = members.handles.get(name) {
-                return Some(Ok(handle.clone()));
-            }
-            name.clone()
+            names.to_vec()
         };
-        let spec = self.configured(&name)?;
-        Some(spec.map(|spec| self.handle_or_begin(services, &spec)))
+        let mut handles = Vec::new();
+        let mut problem = None;
+        for name in names {
+            match self
+                .handle(&name)
+                .map(Ok)
+                .or_else(|| self.configured(&name).map(|spec| spec.map(|spec| self.handle_or_begin(services, &spec))))
+            {
+                Some(Ok(handle)) => handles.push(handle),
+                Some(Err(broken)) => problem = Some(broken),
+                None => {}
+            }
+        }
+        if handles.is_empty() {
+            return problem.map(Err);
+        }
+        let target = Arc::new(Target::new(handles));
+        self.write().targets.insert(model.to_owned(), target.clone());
+        Some(Ok(target))
+    }
+
+    /// Notes the active instance of a runtime.
+    pub(super) fn set_active(&self, runtime: RuntimeKind, name: InstanceName) {
+        let mut members = self.write();
+        members.active.insert(runtime, name);
+        members.targets.clear();
+    }
+
+    /// Returns the active instance of a runtime.
+    pub(super) fn active(&self, runtime: RuntimeKind) -> Option<InstanceName> {
+        self.read().active.get(&runtime).cloned()
     }
 
     /// Lists what clients may ask for.
@@ -192,6 +250,7 @@ impl Members {
     fn reroute(&mut self) {
         let specs: Vec<_> = self.specs().collect();
         self.routes = Arc::new(Routes::new(specs.iter()));
+        self.targets.clear();
     }
 }
 

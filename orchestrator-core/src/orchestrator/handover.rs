@@ -2,11 +2,16 @@
 //! down, its tasks end, servers and the requests on them go on, and the lock is given away without being let go.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Orchestrator, OwnerLock};
 use crate::error::{ErrorCode, Problem};
 use crate::instance::InstanceState;
 use crate::names::InstanceName;
+use crate::scheduler::Place;
+
+/// How often is looked what earlier owners still answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Orchestrator {
     /// Says why the home cannot change hands just now: an operation would be cancelled by it, and the end of a server
@@ -42,7 +47,44 @@ impl Orchestrator {
     /// Returns how many requests are under way on each instance that has any.
     #[must_use]
     pub fn requests_under_way(&self) -> BTreeMap<InstanceName, usize> {
+        let scheduler = &self.inner.services.scheduler;
         let handles = self.inner.fleet.handles().into_iter();
-        handles.map(|(name, handle)| (name, handle.activity.in_flight())).filter(|(_, count)| *count > 0).collect()
+        let counts = handles.map(|(name, handle)| (name, scheduler.view(handle.member).map_or(0, |view| view.in_flight as usize)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Counts the requests of earlier owners as if they were our own, for as long as there are any: nothing they are
+    /// on is unloaded.
+    pub(super) fn hold_for_predecessors(&self) {
+        let services = &self.inner.services;
+        let mut held = BTreeMap::new();
+        self.hold_as_many(&mut held);
+        if held.is_empty() && services.predecessors.list().is_empty() {
+            return;
+        }
+        let (holder, shutdown) = (self.clone(), services.shutdown.clone());
+        services.tasks.spawn(async move {
+            let holding = async {
+                while !holder.inner.services.predecessors.list().is_empty() {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    holder.hold_as_many(&mut held);
+                }
+            };
+            shutdown.run_until_cancelled(holding).await;
+        });
+    }
+
+    /// Holds as many places on each instance as earlier owners have requests on it.
+    fn hold_as_many(&self, held: &mut BTreeMap<InstanceName, Vec<Place>>) {
+        let mut wanted: BTreeMap<InstanceName, usize> = BTreeMap::new();
+        for (name, count) in self.predecessors().into_iter().flat_map(|predecessor| predecessor.requests) {
+            *wanted.entry(name).or_default() += count;
+        }
+        held.retain(|name, _| wanted.contains_key(name));
+        for (name, count) in wanted {
+            let Some(handle) = self.inner.fleet.handle(&name) else { continue };
+            let occupy = || self.inner.services.scheduler.occupy(handle.member);
+            held.entry(name).or_default().resize_with(count, occupy);
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::fleet::unknown_instance;
 use super::{Orchestrator, ServedModel};
 use crate::error::{ErrorCode, Problem};
-use crate::instance::driver::{Command, InstanceHandle};
+use crate::instance::driver::{Caller, Command, InstanceHandle};
 use crate::instance::logs::{self, LogLine, LogStream};
 use crate::instance::{InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary};
 use crate::launcher::OutputFiles;
@@ -39,9 +39,14 @@ impl Orchestrator {
     pub async fn up(&self, name: &InstanceName) -> Result<(), Problem> {
         let spec = self.read_spec(name)?;
         let handle = self.inner.fleet.handle_or_begin(&self.inner.services, &spec);
+        self.send_up(&handle, spec, Caller::Person).await
+    }
+
+    /// Tells an instance to run.
+    pub(super) async fn send_up(&self, handle: &InstanceHandle, spec: Arc<InstanceSpec>, caller: Caller) -> Result<(), Problem> {
         let (accepted, answer) = oneshot::channel();
-        handle.send(Command::Up { spec, accepted }).await?;
-        answer.await.map_err(|_| stopping())
+        handle.send(Command::Up { spec, caller, accepted }).await?;
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Waits until an instance is ready, or until its start fails for the first time.
@@ -49,12 +54,12 @@ impl Orchestrator {
         let handle = self.find_handle(name)?;
         let mut snapshot = handle.snapshot.clone();
         loop {
-            let state = snapshot.borrow_and_update().state.clone();
-            match state {
+            let seen = snapshot.borrow_and_update().clone();
+            match seen.state {
                 InstanceState::Ready { .. } => return Ok(self.summary(name).await),
-                InstanceState::Backoff { until, attempt, failure } => {
+                InstanceState::Backoff { attempt, ref failure, .. } => {
                     let mut problem = failure.to_problem(name.as_str());
-                    let seconds = (until.as_millis() - crate::event::Timestamp::now().as_millis()).max(0) / 1_000;
+                    let seconds = seen.next_start_in().unwrap_or_default().as_secs_f64().ceil();
                     problem.causes.push(format!("this was attempt {attempt}; the next one comes in {seconds} s"));
                     return Err(problem);
                 }
@@ -81,8 +86,15 @@ impl Orchestrator {
         };
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Down { accepted }).await?;
-        answer.await.map_err(|_| stopping())??;
+        let told = answer.await.map_err(|_| stopping())?;
+        if let Err(problem) = &told
+            && problem.code == ErrorCode::InstanceNotRunning
+        {
+            return Err(problem.clone());
+        }
+        // It ends, whether that could be written down or not.
         self.wait_stopped(&handle).await?;
+        told?;
         Ok(self.summary(name).await)
     }
 
@@ -110,7 +122,7 @@ impl Orchestrator {
         let handle = self.inner.fleet.handle_or_begin(&self.inner.services, &spec);
         let (accepted, answer) = oneshot::channel();
         handle.send(Command::Restart { spec, accepted }).await?;
-        answer.await.map_err(|_| stopping())
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Forgets an instance: its state goes, its configuration is moved to `instances/.removed`, its logs stay.
@@ -133,6 +145,9 @@ impl Orchestrator {
         }
         self.put_config_aside(name)?;
         self.inner.services.store.delete_instance(name).await?;
+        if let Some(handle) = self.inner.fleet.handle(name) {
+            self.inner.services.scheduler.dismiss(handle.member);
+        }
         self.inner.fleet.remove(name);
         Ok(())
     }

@@ -120,12 +120,6 @@ impl Predecessors {
         found
     }
 
-    /// Returns how many requests they have under way on an instance. It is not to be unloaded before there are none.
-    #[must_use]
-    pub fn requests_on(&self, instance: &InstanceName) -> usize {
-        self.list().iter().filter_map(|predecessor| predecessor.requests.get(instance)).sum()
-    }
-
     /// Asks them to end at once, whatever they answer.
     pub fn end_all(&self) {
         for Predecessor { pid, .. } in self.list() {

@@ -21,6 +21,7 @@ impl Orchestrator {
     pub(super) async fn recover(&self) -> Result<(), Problem> {
         let services = &self.inner.services;
         self.inner.fleet.reload(services);
+        self.recover_active().await?;
         let records = services.store.instances().await?;
         let mut discovered: BTreeMap<InstanceName, DiscoveredWorkload> = BTreeMap::new();
         match services.launcher.discover().await {
@@ -35,6 +36,7 @@ impl Orchestrator {
         for (name, found) in discovered {
             self.recover_unremembered(&name, found).await?;
         }
+        self.hold_for_predecessors();
         self.wait_for_adopted().await;
         self.preload().await;
         Ok(())
@@ -42,8 +44,8 @@ impl Orchestrator {
 
     async fn recover_instance(&self, record: InstanceRecord, found: Option<DiscoveredWorkload>) -> Result<(), Problem> {
         // What runs is watched as it was started; what does not, as its file says now.
-        let remembered = record.spec.map(Arc::new);
         let configured = self.inner.fleet.configured(&record.name).and_then(Result::ok);
+        let remembered = record.spec.map(|spec| Arc::new(spec.with_secrets_of(configured.as_deref())));
         let spec = if record.server.is_some() { remembered.or(configured) } else { configured.or(remembered) };
         let Some(spec) = spec else {
             self.warn(Some(&record.name), format!("`{}` has no usable configuration any more; it is left alone", record.name));
@@ -53,7 +55,10 @@ impl Orchestrator {
         let candidates: Vec<_> = record.server.into_iter().chain(found.map(|found| self.as_server(&spec, found))).collect();
         let was_there = !candidates.is_empty();
         let beginning = match self.adopt_one(&record.name, candidates).await? {
-            Some(adopted) => Beginning::Adopted { adopted, wanted: record.wanted, restarts: record.restarts },
+            Some(adopted) => {
+                let held = self.held_by(&spec, &adopted).await;
+                Beginning::Adopted { adopted, held, wanted: record.wanted, restarts: record.restarts }
+            }
             None if record.wanted => Beginning::Lost { restarts: record.restarts },
             None if was_there => return self.forget_server(record.name, spec, record.restarts).await,
             None => return Ok(()),
@@ -70,7 +75,8 @@ impl Orchestrator {
         };
         let server = self.as_server(&spec, found);
         if let Some(adopted) = self.adopt_one(name, vec![server]).await? {
-            self.begin(spec, Beginning::Adopted { adopted, wanted: true, restarts: 0 });
+            let held = self.held_by(&spec, &adopted).await;
+            self.begin(spec, Beginning::Adopted { adopted, held, wanted: true, restarts: 0 });
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Which instance a client means: instance names, aliases, model references and short names of models.
+//! Which instances a client means: instance names, aliases, model references and short names of models. Several
+//! instances of one model share the requests for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,43 +29,41 @@ pub struct ServedModel {
 /// The names that clients may use. Made anew when configurations change, then only read.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    by_name: HashMap<String, InstanceName>,
+    by_name: HashMap<String, Vec<InstanceName>>,
 }
 
 /// How many near names are told.
 const NEAREST: usize = 3;
 
 impl Routes {
-    /// Names come first, then aliases, then references and short names that belong to one instance only.
+    /// Names come first, then aliases, then references and short names of models.
     pub(crate) fn new<'a>(specs: impl Iterator<Item = &'a Arc<InstanceSpec>> + Clone) -> Self {
-        let mut by_name: HashMap<String, InstanceName> = HashMap::new();
+        let mut by_name: HashMap<String, Vec<InstanceName>> = HashMap::new();
         for spec in specs.clone() {
-            by_name.insert(spec.name.to_string(), spec.name.clone());
+            by_name.insert(spec.name.to_string(), vec![spec.name.clone()]);
         }
         for spec in specs.clone() {
             for alias in &spec.aliases {
-                by_name.entry(alias.clone()).or_insert_with(|| spec.name.clone());
+                by_name.entry(alias.clone()).or_insert_with(|| vec![spec.name.clone()]);
             }
         }
-        let mut by_model: HashMap<String, Vec<&InstanceName>> = HashMap::new();
+        let mut by_model: HashMap<String, Vec<InstanceName>> = HashMap::new();
         for spec in specs {
             let reference = &spec.model.reference;
             let (short, long) = (reference.short_name(), reference.to_string());
             for text in if short == long { vec![long] } else { vec![short, long] } {
-                by_model.entry(text).or_default().push(&spec.name);
+                by_model.entry(text).or_default().push(spec.name.clone());
             }
         }
         for (text, instances) in by_model {
-            if let [only] = instances[..] {
-                by_name.entry(text).or_insert_with(|| only.clone());
-            }
+            by_name.entry(text).or_insert(instances);
         }
         Self { by_name }
     }
 
-    /// Finds the instance a client means.
-    pub(crate) fn find(&self, model: &str) -> Option<&InstanceName> {
-        self.by_name.get(model)
+    /// Finds the instances a client means; one or more.
+    pub(crate) fn find(&self, model: &str) -> Option<&[InstanceName]> {
+        self.by_name.get(model).map(Vec::as_slice)
     }
 
     /// Says that nothing has that name, and what has a name like it.

@@ -21,6 +21,7 @@ use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 use crate::provider::{Provider, ProviderError, ProviderKind};
 use crate::runtime::{Runtime, RuntimeKind};
+use crate::scheduler::Scheduler;
 use crate::store::StateStore;
 
 /// Shared by everything inside one [`super::Orchestrator`].
@@ -37,6 +38,7 @@ pub(crate) struct Services {
     pub(crate) ports: Arc<PortBook>,
     /// What earlier owners of this home still answer.
     pub(crate) predecessors: Predecessors,
+    pub(crate) scheduler: Arc<Scheduler>,
     /// Every task we start.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the owner of this home goes.

@@ -12,10 +12,8 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::{INSTANCE_VARIABLE, LISTEN_VARIABLE, OWNER_VARIABLE};
+use crate::instance::secrets::is_secret_name;
 use crate::launcher::{LaunchError, LaunchOrder};
-
-/// A variable whose name ends like this is not handed on: it is most likely a secret of ours.
-const SECRET_ENDINGS: [&str; 7] = ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIALS"];
 
 /// What a service manager said to us and to nobody else.
 const OUR_OWN_VARIABLES: [&str; 6] = ["NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC"];
@@ -48,14 +46,10 @@ pub(crate) fn spawn(owner_tag: &str, order: &LaunchOrder) -> Result<Child, Launc
     Ok(child)
 }
 
+/// A secret is most likely ours, and not the server's.
 fn is_held_back(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    let is_secret = SECRET_ENDINGS.iter().any(|ending| {
-        let start = name.len().wrapping_sub(ending.len());
-        let ends = name.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(ending.as_bytes()));
-        ends && (start == 0 || name.get(start - 1) == Some(&b'_'))
-    });
-    is_secret || OUR_OWN_VARIABLES.iter().any(|own| name == own.as_bytes())
+    is_secret_name(name) || OUR_OWN_VARIABLES.iter().any(|own| name == own.as_bytes())
 }
 
 fn is_removed(name: &OsStr, prefixes: &[String]) -> bool {

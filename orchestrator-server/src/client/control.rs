@@ -9,7 +9,9 @@ use orchestrator_core::operation::{Operation, OperationId};
 use orchestrator_core::{EnvKey, InstanceName};
 
 use super::{Call, Client, ClientError, ItemStream, LOADING, STOPPING, encode, stream};
-use crate::api::{DaemonStatus, HealthAnswer, InstanceDescription, InstanceList, LogLine, LogLines, LogStream, ShutdownRequest};
+use crate::api::{
+    ActivateRequest, DaemonStatus, HealthAnswer, InstanceDescription, InstanceList, LogLine, LogLines, LogStream, ShutdownRequest,
+};
 
 impl Client {
     /// Asks whether the daemon serves.
@@ -117,6 +119,12 @@ impl Client {
     pub async fn model_info(&self, reference: &ModelReference) -> Result<InstalledModel, ClientError> {
         let reference = String::from(reference.clone());
         self.json(Call::get(&format!("/api/v1/models/info?ref={}", escape(&reference)))).await
+    }
+
+    /// Begins to make an instance the active one of its runtime.
+    pub async fn activate(&self, instance: &InstanceName) -> Result<Operation, ClientError> {
+        let request = ActivateRequest { instance: instance.clone() };
+        self.json(Call::post("/api/v1/models/activate").body(encode(&request)?)).await
     }
 
     /// Lists the recipes for environments and what is installed of them.

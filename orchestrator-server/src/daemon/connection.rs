@@ -20,8 +20,9 @@ use super::listen::Listeners;
 use super::service::{Door, Service};
 use crate::auth::Guard;
 
-/// What a connection may buffer of what comes in: also the longest head that is taken.
-const LARGEST_BUFFER: usize = 64 * 1024;
+/// What a connection may buffer of what comes in, which is also the longest head that is taken; and of what goes out to
+/// a client that does not read.
+const LARGEST_BUFFER: usize = 16 * 1024;
 /// How long is waited when the system has no descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 /// What a client is told when there is no room for it.
@@ -98,9 +99,10 @@ impl Acceptor {
             }
             let door = Door::Tcp(self.guard.clone(), local);
             let endings = Endings { soon: ending.clone(), now: closing.clone(), head_timeout: self.head_timeout };
-            let connection = serve(stream, self.service.clone(), door, endings);
+            let service = self.service.clone();
+            // Made in here: a future that is moved into another one stands twice in it, for as long as it lives.
             connections.spawn(async move {
-                connection.await;
+                serve(stream, service, door, endings).await;
                 drop(place);
             });
         }
@@ -149,15 +151,18 @@ where
 {
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, door) = (service.clone(), door.clone());
-        async move { Ok::<_, Infallible>(service.answer(request, &door).await) }
+        // Boxed, so that its state goes when the head of the answer leaves: hyper keeps room for it for as long as the
+        // connection lives, idle or with a stream.
+        Box::pin(async move { Ok::<_, Infallible>(service.answer(request, &door).await) })
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(endings.head_timeout)
-        .max_buf_size(LARGEST_BUFFER)
-        .serve_connection(TokioIo::new(stream), answer)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(endings.head_timeout)
+            .max_buf_size(LARGEST_BUFFER)
+            .serve_connection(TokioIo::new(stream), answer)
+            .with_upgrades()
+    );
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = endings.soon.cancelled() => {

@@ -19,7 +19,9 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full, Limited};
 use orchestrator_core::error::causes_of;
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::runtime::RuntimeCapabilities;
+use orchestrator_core::scheduler::policy::ClientId;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Orchestrator, Problem};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
@@ -40,6 +42,11 @@ const LARGEST: usize = 1024 * 1024;
 #[derive(Serialize, Deserialize)]
 struct Wish {
     model: String,
+    /// Tells clients apart; 0 for those without a name.
+    #[serde(default)]
+    client: u64,
+    #[serde(default)]
+    priority: i32,
 }
 
 /// The first line of the answer.
@@ -47,6 +54,9 @@ struct Wish {
 struct Loan {
     instance: InstanceName,
     address: SocketAddr,
+    /// Tells its servers apart.
+    #[serde(default)]
+    server: u64,
     /// As JSON, because the one who reads it may be of another version.
     spec: serde_json::Value,
     capabilities: RuntimeCapabilities,
@@ -65,9 +75,10 @@ where
         let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
             Problem::new(ErrorCode::RequestInvalid, "the request for a lease cannot be read").with_cause(error.to_string())
         })?;
-        let lease = admission.admit(&wish.model).await?;
+        let lease = admission.admit(&wish.model, Requester { client: ClientId(wish.client), priority: wish.priority }).await?;
         let spec = serde_json::to_value(&**lease.spec()).map_err(|error| unwritable(&error))?;
-        let loan = Loan { instance: lease.instance().clone(), address: lease.address(), spec, capabilities: lease.capabilities() };
+        let (instance, address) = (lease.instance().clone(), lease.address());
+        let loan = Loan { instance, address, server: lease.server(), spec, capabilities: lease.capabilities() };
         let mut line = serde_json::to_vec(&loan).map_err(|error| unwritable(&error))?;
         line.push(b'\n');
         Ok((lease, line))
@@ -89,6 +100,7 @@ fn unwritable(error: &serde_json::Error) -> Problem {
 pub(crate) struct BorrowedLease {
     instance: InstanceName,
     address: SocketAddr,
+    server: u64,
     spec: Arc<InstanceSpec>,
     capabilities: RuntimeCapabilities,
     gone: CancellationToken,
@@ -98,6 +110,10 @@ pub(crate) struct BorrowedLease {
 impl BorrowedLease {
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(super) fn server(&self) -> u64 {
+        self.server
     }
 
     pub(super) fn instance(&self) -> &InstanceName {
@@ -118,8 +134,14 @@ impl BorrowedLease {
 }
 
 /// Asks whoever owns the home now for a place in the instance that serves `model`.
-pub(super) async fn borrow(socket: &Path, model: &str, before: &Orchestrator, tasks: &TaskTracker) -> Result<BorrowedLease, Problem> {
-    let wish = serde_json::to_vec(&Wish { model: model.to_owned() }).map_err(|error| unwritable(&error))?;
+pub(super) async fn borrow(
+    socket: &Path,
+    (model, requester): (&str, Requester),
+    before: &Orchestrator,
+    tasks: &TaskTracker,
+) -> Result<BorrowedLease, Problem> {
+    let Requester { client, priority } = requester;
+    let wish = serde_json::to_vec(&Wish { model: model.to_owned(), client: client.0, priority }).map_err(|error| unwritable(&error))?;
     let mut request = Request::new(Full::new(Bytes::from(wish)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static(PATH);
@@ -145,6 +167,7 @@ pub(super) async fn borrow(socket: &Path, model: &str, before: &Orchestrator, ta
     Ok(BorrowedLease {
         instance: loan.instance,
         address: loan.address,
+        server: loan.server,
         spec,
         capabilities: loan.capabilities,
         gone,

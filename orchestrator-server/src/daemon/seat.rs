@@ -17,7 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 use futures_util::future::Either;
 use orchestrator_core::event::EventDraft;
-use orchestrator_core::orchestrator::Lease;
+use orchestrator_core::orchestrator::{Lease, Requester};
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Orchestrator, Problem};
 use tokio::sync::watch;
@@ -115,16 +115,16 @@ impl Seat {
 impl Admission for Seat {
     type Lease = SeatLease;
 
-    async fn admit(&self, model: &str) -> Result<SeatLease, Problem> {
+    async fn admit(&self, model: &str, requester: Requester) -> Result<SeatLease, Problem> {
         loop {
             let owned = match self.settled().await {
                 Settled::Owning(owned) => owned,
                 Settled::Retired => {
-                    let lease = loan::borrow(&self.socket, model, &self.last().orchestrator, &self.tasks).await?;
+                    let lease = loan::borrow(&self.socket, (model, requester), &self.last().orchestrator, &self.tasks).await?;
                     return Ok(SeatLease::Borrowed(lease));
                 }
             };
-            match owned.orchestrator.admit(model).await {
+            match owned.orchestrator.admit_for(model, requester).await {
                 // It waited for its turn while the home changed hands: it is asked for again where the home is now.
                 Err(problem) if problem.code == ErrorCode::DaemonStopping && !self.is_owning(&owned) => {}
                 outcome => return outcome.map(SeatLease::Own),
@@ -153,6 +153,13 @@ impl InstanceLease for SeatLease {
         match self {
             Self::Own(lease) => lease.address(),
             Self::Borrowed(lease) => lease.address(),
+        }
+    }
+
+    fn server(&self) -> u64 {
+        match self {
+            Self::Own(lease) => InstanceLease::server(lease),
+            Self::Borrowed(lease) => lease.server(),
         }
     }
 

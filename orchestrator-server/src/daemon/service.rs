@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -23,12 +22,10 @@ use super::seat::{Owned, Seat, Settled};
 use super::{forward, loan};
 use crate::auth::{Admitted, Guard, allow_reading, allow_sending};
 use crate::error::Dialect;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, INSTANCE_HEADER};
+use crate::request_id::{self, REQUEST_ID, RequestIds};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
-/// The longest id that is taken from a client.
-const LONGEST_ID: usize = 128;
 
 /// The way a request came in by.
 #[derive(Clone)]
@@ -65,13 +62,12 @@ impl Service {
 
     /// Answers one request.
     pub(super) async fn answer(&self, mut request: Request<Incoming>, door: &Door) -> Response<Body> {
-        let id = self.ids.of(&request);
-        let text = id.to_str().unwrap_or_default();
-        let span = tracing::debug_span!("request", id = text, method = %request.method(), path = request.uri().path());
+        let id = self.ids.give(request.headers_mut());
+        let request_id = request_id::shown(Some(&id));
+        let span = tracing::debug_span!("request", request_id, method = %request.method(), path = request.uri().path());
         let started = Instant::now();
-        request.headers_mut().insert(REQUEST_ID, id.clone());
-        let work = self.admitted(request, door);
-        let mut response = if span.is_disabled() { work.await } else { work.instrument(span.clone()).await };
+        // In one expression: a future that is named and then moved would stand twice in the state of every connection.
+        let mut response = self.admitted(request, door).instrument(span.clone()).await;
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, id);
         headers.insert(CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -80,7 +76,10 @@ impl Service {
             // that are just being sent.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        span.in_scope(|| tracing::debug!(status = response.status().as_u16(), micros = started.elapsed().as_micros(), "answered"));
+        let instance = request_id::shown(response.headers().get(INSTANCE_HEADER));
+        span.in_scope(|| {
+            tracing::debug!(instance, status = response.status().as_u16(), micros = started.elapsed().as_micros(), "answered");
+        });
         response
     }
 
@@ -177,28 +176,4 @@ fn request_without_body<B>(request: &Request<B>) -> Request<Body> {
 /// What is answered until the last moment.
 fn is_about_us(request: &Request<Incoming>) -> bool {
     request.method() == Method::GET && matches!(request.uri().path(), "/health" | "/api/v1/status")
-}
-
-/// Gives each request an id: the client's own, or one that nobody else has.
-struct RequestIds {
-    prefix: u32,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    fn new() -> Self {
-        // Tells the ids of one run of the daemon from those of another.
-        let prefix = getrandom::u32().unwrap_or_else(|_| std::process::id());
-        Self { prefix, next: AtomicU64::new(1) }
-    }
-
-    fn of<B>(&self, request: &Request<B>) -> HeaderValue {
-        let is_usable =
-            |value: &&HeaderValue| !value.is_empty() && value.len() <= LONGEST_ID && value.as_bytes().iter().all(u8::is_ascii_graphic);
-        if let Some(given) = request.headers().get(REQUEST_ID).filter(is_usable) {
-            return given.clone();
-        }
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        HeaderValue::try_from(format!("{:08x}-{number}", self.prefix)).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
-    }
 }

@@ -1,22 +1,23 @@
 //! The core's facade as what lets requests in.
 
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use orchestrator_core::event::EventDraft;
-use orchestrator_core::orchestrator::Lease;
+use orchestrator_core::orchestrator::{Lease, Requester};
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{InstanceName, InstanceSpec, Orchestrator, Problem};
 
-use super::{Admission, InstanceLease};
+use super::{Admission, InstanceLease, ServerMark};
 use crate::api::ServedModel;
 
 impl Admission for Orchestrator {
     type Lease = Lease;
 
-    async fn admit(&self, model: &str) -> Result<Lease, Problem> {
-        Orchestrator::admit(self, model).await
+    async fn admit(&self, model: &str, requester: Requester) -> Result<Lease, Problem> {
+        Orchestrator::admit_for(self, model, requester).await
     }
 
     fn record(&self, event: EventDraft) {
@@ -31,6 +32,12 @@ impl Admission for Orchestrator {
 impl InstanceLease for Lease {
     fn address(&self) -> SocketAddr {
         Lease::address(self)
+    }
+
+    fn server(&self) -> ServerMark {
+        let mut hasher = DefaultHasher::new();
+        Lease::server(self).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn instance(&self) -> &InstanceName {

@@ -34,6 +34,8 @@ pub(super) fn for_engine(headers: &mut HeaderMap) {
     }
     headers.remove("x-api-key");
     headers.remove("x-orchestrator-tools");
+    headers.remove(super::requester::PRIORITY);
+    headers.remove(super::requester::CLIENT);
 }
 
 /// Removes what is not for the client: who may read an answer is decided here and not by the engine.

@@ -11,12 +11,17 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use tokio::time::{Instant, Sleep};
 
 use super::pool::{Pool, UpstreamBody};
+use super::stations::Station;
+use super::ticket::Ticket;
+use super::usage::LastBytes;
 use crate::error::openai_body;
+use crate::request_id;
 
 /// How long an engine may be silent once it is known to be ended. One that is killed closes its connections, which is
 /// seen at once; this is for one that ends in order, and for children of it that hold a connection open.
@@ -32,6 +37,12 @@ pub(super) struct RelayOrder {
     pub(super) is_event_stream: bool,
     /// How long the engine may be silent.
     pub(super) silence: Duration,
+    /// What is kept of the instance.
+    pub(super) station: Arc<Station>,
+    /// The client's request, where the answer goes to it.
+    pub(super) ticket: Option<Ticket>,
+    /// The request's id, for the log.
+    pub(super) request_id: Option<HeaderValue>,
     /// Resolves when the engine has ended; holds the place in it.
     pub(super) gone: Gone,
 }
@@ -50,19 +61,44 @@ pub(super) struct Relay {
     last_frame: Instant,
     deadline: Pin<Box<Sleep>>,
     tail: Tail,
+    last_bytes: LastBytes,
 }
 
 impl Relay {
     pub(super) fn new(order: RelayOrder, pool: Arc<Pool>, upstream: UpstreamBody) -> Self {
         let last_frame = Instant::now();
         let deadline = Box::pin(tokio::time::sleep_until(last_frame + order.silence));
-        Self { order, pool, upstream: Some(upstream), is_gone: false, last_frame, deadline, tail: Tail::default() }
+        Self {
+            order,
+            pool,
+            upstream: Some(upstream),
+            is_gone: false,
+            last_frame,
+            deadline,
+            tail: Tail::default(),
+            last_bytes: LastBytes::default(),
+        }
+    }
+
+    /// Looks at a piece that is passed on.
+    fn saw(&mut self, data: &[u8]) {
+        if let Some(ticket) = &mut self.order.ticket {
+            ticket.saw_byte();
+        }
+        self.last_bytes.push(data);
+        if self.order.is_event_stream {
+            self.tail.saw(data);
+        }
     }
 
     /// Ends the answer and keeps the connection for the next request.
     fn finish(&mut self) {
         if let Some(upstream) = self.upstream.take() {
             self.pool.put(self.order.address, upstream.into_connection());
+            self.order.station.meters.count(self.last_bytes.tokens());
+        }
+        if let Some(ticket) = self.order.ticket.take() {
+            ticket.complete();
         }
         // The place in the engine is free now, and not when the client has read the last byte.
         self.order.gone.clear();
@@ -72,9 +108,15 @@ impl Relay {
     fn break_off(&mut self, code: ErrorCode, cause: String) -> Option<Result<Frame<Bytes>, Problem>> {
         self.upstream = None;
         self.order.gone.clear();
-        let instance = &self.order.instance;
-        tracing::warn!(%instance, %cause, "an answer broke off");
-        if self.order.is_event_stream && self.tail.is_done {
+        let ticket = self.order.ticket.take();
+        let is_complete = self.order.is_event_stream && self.tail.is_done;
+        self.order.station.meters.count(self.last_bytes.tokens());
+        if let Some(ticket) = ticket {
+            if is_complete { ticket.complete() } else { ticket.broke_off() }
+        }
+        let (instance, request_id) = (&self.order.instance, request_id::shown(self.order.request_id.as_ref()));
+        tracing::warn!(request_id, %instance, %cause, "an answer broke off");
+        if is_complete {
             return None;
         }
         let problem = Problem::new(code, format!("the answer of `{instance}` broke off")).with_cause(cause);
@@ -118,8 +160,8 @@ impl Body for Relay {
             Poll::Ready(Some(Ok(frame))) => {
                 let is_end = upstream.is_end_stream();
                 this.last_frame = Instant::now();
-                if let (true, Some(data)) = (this.order.is_event_stream, frame.data_ref()) {
-                    this.tail.saw(data);
+                if let Some(data) = frame.data_ref() {
+                    this.saw(data);
                 }
                 if is_end {
                     this.finish();

@@ -33,6 +33,7 @@ use orchestrator_core::{InstanceName, Problem};
 use orchestrator_toolcall::ModelFamily;
 
 use super::proxy::{Forward, INSTANCE_HEADER};
+use super::ticket::{Counted, Ticket};
 use super::{Admission, Gateway, InstanceLease, headers, routing};
 use crate::error::Dialect;
 use answer::Letterhead;
@@ -47,8 +48,11 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-orchestrator-to
 
 impl<A: Admission> Gateway<A> {
     /// Answers a chat request that seems to offer tools.
-    pub(super) async fn tool_request(&self, model: &str, mut forward: Forward) -> Result<Response<Body>, Problem> {
-        let lease = self.admission.admit(model).await?;
+    pub(super) async fn tool_request(&self, model: &str, mut forward: Forward<'_>) -> Result<Response<Body>, Problem> {
+        let lease = self.admission.admit(model, forward.requester).await?;
+        if let Some(ticket) = forward.ticket.as_mut() {
+            ticket.place(self.stations().of(lease.instance()));
+        }
         let mode = mode_of(&forward.headers, lease.spec())?;
         if mode == ToolsMode::Passthrough {
             return self.proxy.forward(&self.admission, model, Some(lease), forward).await;
@@ -70,6 +74,7 @@ impl<A: Admission> Gateway<A> {
             admission: self.admission.clone(),
             model: model.to_owned(),
             path: forward.path,
+            requester: forward.requester,
             headers: forward.headers,
             request,
             mode,
@@ -89,7 +94,8 @@ impl<A: Admission> Gateway<A> {
                 });
                 let admission = self.admission.clone();
                 let witness = Box::new(move |report: &report::Report| admission.record(report.event()));
-                stream::respond(progress, letterhead, (mode, with_usage), self.pace, witness).await
+                let response = stream::respond(progress, letterhead, (mode, with_usage), self.pace, witness).await;
+                counted(response, forward.ticket)
             }
         };
         name_instance(&mut response, &instance);
@@ -115,6 +121,13 @@ impl<A: Admission> Gateway<A> {
             }
         }
     }
+}
+
+/// Counts the client's request until the last byte of its stream.
+fn counted(response: Response<Body>, ticket: &mut Option<Ticket>) -> Response<Body> {
+    let Some(mut ticket) = ticket.take() else { return response };
+    ticket.answered(response.status());
+    response.map(|body| Body::new(Counted::new(body, ticket)))
 }
 
 /// Writes a failure before anything has left.

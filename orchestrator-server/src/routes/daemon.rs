@@ -3,11 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use orchestrator_core::hardware::Hardware;
 
 use super::{Control, JsonBody};
 use crate::api::{DaemonStatus, HealthAnswer, InstanceCounts, ShutdownRequest};
 use crate::daemon::VERSION;
+use crate::metrics;
 
 pub(super) async fn health(State(control): State<Control>) -> Json<HealthAnswer> {
     let status = if control.ending.is_cancelled() { "stopping" } else { "ok" };
@@ -22,6 +24,10 @@ pub(super) async fn status(State(control): State<Control>) -> Json<DaemonStatus>
         ready: instances.iter().filter(|instance| instance.state == "ready").count(),
     };
     Json(control.status.status(counts, control.orchestrator.predecessors()))
+}
+
+pub(super) async fn metrics(State(control): State<Control>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], control.metrics.text().await)
 }
 
 pub(super) async fn hardware(State(control): State<Control>) -> Json<Hardware> {

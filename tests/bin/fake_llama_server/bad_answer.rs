@@ -43,6 +43,14 @@ pub(crate) fn send(kind: BadAnswer, stream: &mut TcpStream) -> std::io::Result<(
             stream.write_all(&vec![b' '; 4_000_000])?;
             broken()
         }
+        BadAnswer::DrippingBody => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8192\r\n\r\n")?;
+            for _ in 0..8_192 {
+                stream.write_all(b" ")?;
+                wait_for_client(stream, Duration::from_millis(10))?;
+            }
+            Ok(())
+        }
         BadAnswer::LongBody => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}{\"and\":\"more\"}")?;
             broken()

@@ -67,7 +67,7 @@ struct Engine {
 }
 
 fn serve(arguments: Vec<String>, behaviour: Behaviour) {
-    eprintln!("build: 7000 (fake) with nothing");
+    complain("build: 7000 (fake) with nothing\n");
     if let Some(path) = &behaviour.starts_file {
         note(path, &format!("{} {}", std::process::id(), now()));
     }
@@ -75,7 +75,7 @@ fn serve(arguments: Vec<String>, behaviour: Behaviour) {
     let _signals = behaviour.ignore_sigterm.then(ignore_sigterm);
     if let Some(end) = &behaviour.exit_at_start {
         std::thread::sleep(Duration::from_millis(behaviour.exit_after_ms));
-        eprint!("{}", end.stderr);
+        complain(&end.stderr);
         exit(i32::from(end.status));
     }
     if let Some(kind) = behaviour.grandchild {
@@ -93,7 +93,8 @@ fn serve(arguments: Vec<String>, behaviour: Behaviour) {
         .unwrap_or_else(|error| fail(&format!("couldn't bind HTTP server socket, hostname: {host}, port: {port}: {error}"), 1));
     // The queue of the standard library overflows at some hundred clients at once.
     rustix::net::listen(&listener, 4_096).unwrap();
-    println!("main: server is listening on http://{host}:{port}");
+    // A log that cannot be written is no reason for an engine to end.
+    let _ = writeln!(std::io::stdout(), "main: server is listening on http://{host}:{port}");
     let alias = value_of(&arguments, "--alias").unwrap_or("fake").to_owned();
     let ready_at = Instant::now() + Duration::from_millis(behaviour.load_ms);
     if let Some(after) = behaviour.crash_after_ms {
@@ -119,13 +120,18 @@ fn serve(arguments: Vec<String>, behaviour: Behaviour) {
     }
 }
 
+/// Writes to the error output; a log that cannot be written is no reason for an engine to end.
+fn complain(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 fn fail(message: &str, status: i32) -> ! {
-    eprintln!("{message}");
+    complain(&format!("{message}\n"));
     exit(status);
 }
 
 fn crash() -> ! {
-    eprintln!("GGML_ASSERT(fake) failed");
+    complain("GGML_ASSERT(fake) failed\n");
     std::process::abort();
 }
 
@@ -136,12 +142,12 @@ fn flood(mib: u32, ready_at: Instant) {
     for _ in 0..mib {
         let mut output = std::io::stderr().lock();
         for _ in 0..1024 {
-            output.write_all(line.as_bytes()).unwrap();
+            let _ = output.write_all(line.as_bytes());
         }
         drop(output);
         std::thread::sleep(Duration::from_millis(250));
     }
-    eprintln!("the flood is over");
+    complain("the flood is over\n");
 }
 
 /// Takes SIGTERM and does nothing with it, for as long as what it returns is kept.
@@ -165,6 +171,8 @@ fn now() -> u128 {
 struct Request {
     method: String,
     path: String,
+    /// As they came.
+    headers: Vec<String>,
     body: String,
 }
 
@@ -177,10 +185,12 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Req
     let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
     let mut length = 0;
     let mut is_chunked = false;
+    let mut headers = Vec::new();
     loop {
         line.clear();
         reader.read_line(&mut line)?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push(line.trim_end().to_owned());
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().unwrap(),
             "transfer-encoding" => is_chunked = value.trim().eq_ignore_ascii_case("chunked"),
@@ -204,7 +214,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Req
         body.resize(length, 0);
         reader.read_exact(&mut body)?;
     }
-    Ok(Some(Request { method, path, body: String::from_utf8_lossy(&body).into_owned() }))
+    Ok(Some(Request { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() }))
 }
 
 impl Engine {
@@ -254,6 +264,7 @@ impl Engine {
             let mut stats = self.stats.lock().unwrap();
             stats.requests += 1;
             stats.last_body.clone_from(&request.body);
+            stats.last_headers.clone_from(&request.headers);
             stats.bodies.push(request.body.clone());
             stats.requests
         };

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use orchestrator_core::event::EventKind;
 use serde_json::{Value, json};
 
 use super::observe::{descriptors, memory_kib};
-use super::stage::{chat, daemon_of, describe, pause, timing};
+use super::stage::{chat, daemon_of, describe, events, newest_event, pause, timing};
 use super::{Row, Stage};
 use crate::behaviour::BadAnswer;
 use crate::home::SOON;
@@ -17,7 +18,8 @@ use crate::{Behaviour, TestHome, http, wait_until};
 pub(super) const ROW: Row = Row {
     number: 15,
     fault: "slow and lying backends: drips, endless lines, bad framing, wrong lengths, resets, 5xx",
-    holds: "the right 502 or 504 or an error event, memory grows by less than 64 MiB, nothing stays under way",
+    holds: "the right 502 or 504 or an error event, the circuit opens after 5 failures, memory grows by less than 64 MiB, \
+            nothing stays under way",
     count: 1_000,
     prepare,
     round,
@@ -40,7 +42,7 @@ enum Expected {
     Endless,
 }
 
-const KINDS: [(BadAnswer, Expected); 16] = [
+const KINDS: [(BadAnswer, Expected); 17] = [
     (BadAnswer::Silence, Expected::Status(504)),
     (BadAnswer::Close, Expected::Status(502)),
     (BadAnswer::Reset, Expected::Status(502)),
@@ -49,6 +51,7 @@ const KINDS: [(BadAnswer, Expected); 16] = [
     (BadAnswer::DrippingHead, Expected::Status(504)),
     (BadAnswer::ShortBody, Expected::Status(502)),
     (BadAnswer::ShortLargeBody, Expected::Cut),
+    (BadAnswer::DrippingBody, Expected::Status(504)),
     (BadAnswer::LongBody, Expected::Body("{}")),
     (BadAnswer::BadChunking, Expected::ErrorEvent),
     (BadAnswer::ResetStream, Expected::ErrorEvent),
@@ -64,6 +67,10 @@ const PATIENCE: Duration = Duration::from_millis(400);
 const GROWTH_KIB: u64 = 64 * 1024;
 /// How much of an endless answer is read.
 const ENOUGH: usize = 24 * 1024 * 1024;
+/// How many failures in a row open a circuit.
+const FAILURES: u64 = 5;
+/// The code of a request that an open circuit refuses.
+const CIRCUIT_OPEN: &str = "instance.circuit_open";
 
 fn name_of(kind: BadAnswer) -> String {
     serde_json::to_value(kind).unwrap().as_str().unwrap().replace('_', "-")
@@ -116,6 +123,9 @@ fn round(stage: &mut Stage<'_>) {
             Expected::Done | Expected::Cut | Expected::Endless => {}
         }
     }
+    if matches!(expected, Expected::Status(_)) && stage.random.below(3) == 0 {
+        circuit_opens(stage, &endpoint, &name, expected);
+    }
     let growth = peak.saturating_sub(before);
     assert!(growth <= GROWTH_KIB, "{name}: the daemon grew by {growth} KiB");
     assert!(peak <= 3 * GROWTH_KIB, "{name}: the daemon has {peak} KiB");
@@ -127,9 +137,9 @@ fn check(endpoint: &str, name: &str, expected: Expected) {
     let answer = chat(endpoint, name, "hello", true).unwrap();
     let status = answer.status;
     match expected {
-        Expected::Status(wanted) => {
-            assert_eq!(status, wanted, "{name}: {:?}", answer.text());
-        }
+        // Others failed before: the circuit may be open.
+        Expected::Status(_) if is_refusal(&answer) => assert_eq!(answer.json()["error"]["code"], CIRCUIT_OPEN, "{name}"),
+        Expected::Status(wanted) => assert_eq!(status, wanted, "{name}: {:?}", answer.text()),
         Expected::ErrorEvent => {
             let text = answer.text().unwrap();
             let last: Value = serde_json::from_str(http::events(&text).last().unwrap()).unwrap();
@@ -149,4 +159,32 @@ fn read_enough(mut answer: Response) {
         seen += answer.next_piece().unwrap().unwrap().len();
     }
     pause(Duration::from_millis(100));
+}
+
+/// Only we say when to come back.
+fn is_refusal(answer: &Response) -> bool {
+    answer.status == 503 && answer.header("retry-after").is_some()
+}
+
+/// A new server fails one request after the other: it gets five of them, and the next one reaches nobody.
+fn circuit_opens(stage: &mut Stage<'_>, endpoint: &str, name: &str, expected: Expected) {
+    let after = newest_event(endpoint);
+    let restarted = http::send(endpoint, "POST", &format!("/api/v1/instances/{name}/restart?wait=true"), b"").unwrap();
+    assert_eq!(restarted.status, 200, "{name} is started again");
+    let refused = loop {
+        let begun = Instant::now();
+        let answer = chat(endpoint, name, "hello", true).unwrap();
+        if is_refusal(&answer) {
+            stage.timed("an open circuit refuses", Duration::from_millis(20), begun.elapsed());
+            break answer;
+        }
+        assert!(matches!(expected, Expected::Status(wanted) if wanted == answer.status), "{name}: {:?}", answer.text());
+        assert!(stage.home.stats(name).requests <= FAILURES, "{name}: the circuit does not open");
+    };
+    assert_eq!(refused.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok()).map(|seconds| seconds <= 2), Some(true));
+    assert_eq!(refused.json()["error"]["code"], CIRCUIT_OPEN, "{name}");
+    assert_eq!(stage.home.stats(name).requests, FAILURES, "{name}: how many requests reached the engine");
+    let told = events(endpoint, after);
+    let told: Vec<_> = told.iter().filter(|event| event.kind == EventKind::Circuit && event.data["circuit"] == "open").collect();
+    assert_eq!(told.len(), 1, "{name}: {told:?}");
 }

@@ -112,7 +112,9 @@ pub(super) async fn offend(authority: String, offence: Offence) -> std::io::Resu
     if offence == Offence::Idle {
         stream.write_all(format!("GET /v1/models HTTP/1.1\r\nhost: {authority}\r\n\r\n").as_bytes()).await?;
         let mut buffer = [0; 4_096];
-        stream.read(&mut buffer).await?;
+        if stream.read(&mut buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         begun = Instant::now();
     } else {
         stream.write_all(&whole.as_bytes()[..sent]).await?;

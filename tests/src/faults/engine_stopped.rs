@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::stage::{chat, pause, pid_in, real_config, timing, wait_for, wait_ready};
+use super::stage::{EndAtLast, chat, pause, pid_in, real_config, timing, wait_for, wait_ready};
 use super::{Row, Stage};
 use crate::home::SOON;
 use crate::processes::{is_alive, signal};
@@ -99,13 +99,4 @@ fn latencies(endpoint: &str, work: impl FnOnce(&dyn Fn())) -> Vec<Duration> {
         work(&|| ending.store(true, Ordering::SeqCst));
         client.join().unwrap()
     })
-}
-
-/// Lets the client end when the work failed.
-struct EndAtLast<'a>(&'a AtomicBool);
-
-impl Drop for EndAtLast<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }

@@ -1,5 +1,6 @@
 //! [`Stage`]: where one round of a fault happens, with what several of the faults need.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use orchestrator_core::event::Event;
@@ -129,6 +130,13 @@ pub(super) fn describe(endpoint: &str, name: &str) -> Value {
     http::send(endpoint, "GET", &format!("/api/v1/instances/{name}"), b"").unwrap().json()
 }
 
+/// Gives an instance an order, such as `up?wait=true`; returns the status and the body of the answer.
+#[track_caller]
+pub(super) fn order(endpoint: &str, name: &str, order: &str) -> (u16, Value) {
+    let response = http::send(endpoint, "POST", &format!("/api/v1/instances/{name}/{order}"), b"{}").unwrap();
+    (response.status, response.json())
+}
+
 /// Waits until an instance is ready, and returns its process id.
 #[track_caller]
 pub(super) fn wait_ready(endpoint: &str, name: &str) -> u32 {
@@ -157,4 +165,13 @@ pub(super) fn timing<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     let value = work();
     (value, begun.elapsed())
+}
+
+/// Lets threads that go on until this is set end, also when the work beside them failed.
+pub(super) struct EndAtLast<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for EndAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

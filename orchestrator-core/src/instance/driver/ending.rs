@@ -12,6 +12,7 @@ use crate::instance::last_words;
 use crate::instance::restart::{RestartDecision, RestartHistory, decide};
 use crate::instance::state::{ExitCause, ExitReport, Failure};
 use crate::launcher::{LaunchError, WorkloadExit};
+use crate::scheduler::policy::Eviction;
 
 impl Driver {
     /// The server ended by itself.
@@ -46,11 +47,7 @@ impl Driver {
 
     pub(super) async fn handle_failure(&mut self, failure: Failure, ready_for: Option<Duration>) {
         if matches!(self.phase, Phase::Starting { stop_asked: true, .. }) {
-            let next = if self.then_start { None } else { Some(Phase::Stopped { last_exit: None }) };
-            match next {
-                Some(stopped) => self.enter(stopped, "it was told to stop").await,
-                None => self.begin_start("it was told to start again").await,
-            }
+            self.end_before_start("it was told to stop").await;
             return;
         }
         let history = RestartHistory { failures: self.failures, ready_for, port_is_configured: self.spec.server.port.is_some() };
@@ -70,17 +67,46 @@ impl Driver {
         }
     }
 
+    /// Nothing runs, and a stop was asked: that is the end, or a new beginning.
+    pub(super) async fn end_before_start(&mut self, why: &str) {
+        if self.then_start {
+            self.begin_start("it was told to start again").await;
+        } else {
+            self.enter(Phase::Stopped { last_exit: None }, why).await;
+        }
+    }
+
+    /// Says why a server is ended.
+    pub(super) fn why(&self, trouble: Trouble) -> String {
+        match trouble {
+            Trouble::Unloaded(Eviction::Room { newcomer }) => match self.services.scheduler.name(newcomer) {
+                Some(newcomer) => format!("`{newcomer}` needs its room"),
+                None => "another instance needs its room".to_owned(),
+            },
+            Trouble::Unloaded(Eviction::Idle) => "nobody asked for it for longer than its `ttl`".to_owned(),
+            Trouble::Requested => "it was told to stop".to_owned(),
+            Trouble::NeverReady => "it did not become ready within its start period".to_owned(),
+            Trouble::Unresponsive => "it stopped answering".to_owned(),
+            Trouble::PortTaken => "somebody else answers on its port".to_owned(),
+        }
+    }
+
     /// Begins to end the server, for a reason that decides what comes after.
     pub(super) async fn begin_stop(&mut self, trouble: Trouble) {
         let grace = match trouble {
             Trouble::Unresponsive => Duration::from_secs(1),
-            Trouble::Requested | Trouble::NeverReady | Trouble::PortTaken | Trouble::Idle => self.spec.stop.grace.get(),
+            Trouble::Requested | Trouble::NeverReady | Trouble::PortTaken | Trouble::Unloaded(_) => self.spec.stop.grace.get(),
         };
-        let why = trouble.why();
+        let why = self.why(trouble);
         let (workload, server, stderr_offset) = match &mut self.phase {
             Phase::Starting { stop_asked, .. } => {
                 *stop_asked = true;
-                self.persist().await;
+                if self.phase.waits_for_room() {
+                    // Nothing was started: the question for room is taken back with the phase.
+                    self.end_before_start(&why).await;
+                } else {
+                    self.persist().await;
+                }
                 return;
             }
             Phase::Loading(loading) => (loading.workload.clone(), loading.server.clone(), loading.stderr_offset),
@@ -91,7 +117,7 @@ impl Driver {
             Phase::Serving(serving) => Some(serving.since.elapsed()),
             _ => None,
         };
-        self.enter(Phase::stopping(workload, server, trouble, grace, stderr_offset, ready_for), why).await;
+        self.enter(Phase::stopping(workload, server, trouble, grace, stderr_offset, ready_for), &why).await;
     }
 
     pub(super) async fn handle_stopped(&mut self, result: Result<WorkloadExit, LaunchError>) {

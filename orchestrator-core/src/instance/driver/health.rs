@@ -1,10 +1,11 @@
-//! What a server's answers tell: that it is ready, that it is not well, that nobody needs it.
+//! What a server's answers tell: that it is ready, that it is not well.
 
 use std::time::Instant;
 
 use super::Driver;
 use super::phase::{Phase, Serving, Trouble};
 use crate::instance::probe::ProbeOutcome;
+use crate::scheduler::need;
 
 impl Driver {
     pub(super) async fn handle_probe(&mut self, outcome: ProbeOutcome) {
@@ -42,8 +43,6 @@ impl Driver {
                 } else if was_unhealthy != reason.is_some() {
                     let why = reason.unwrap_or_else(|| "it answers again".to_owned());
                     self.announce(if was_unhealthy { "unhealthy" } else { "ready" }, &why);
-                } else if self.is_idle_too_long() {
-                    self.unload_idle().await;
                 }
             }
             Phase::Stopped { .. } | Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {}
@@ -62,19 +61,9 @@ impl Driver {
             }
             return;
         }
-        self.activity.touch();
+        self.services.tasks.spawn(need::measure(self.services.clone(), self.spec.clone(), loading.workload.clone()));
         let serving = Serving::begin(loading, self.spec.healthcheck.interval.get());
         let took = loading.server.started_at.elapsed_millis();
         self.enter(Phase::Serving(serving), &format!("it answers after {took} ms")).await;
-    }
-
-    fn is_idle_too_long(&self) -> bool {
-        let is_unused = self.spec.ttl.is_some_and(|ttl| self.activity.idle_for().is_some_and(|idle| idle >= ttl.get()));
-        is_unused && self.services.predecessors.requests_on(&self.name) == 0
-    }
-
-    async fn unload_idle(&mut self) {
-        self.wanted = false;
-        self.begin_stop(Trouble::Idle).await;
     }
 }

@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::launch::{LaunchSteps, Launched};
+use super::launch::{Launch, LaunchOutcome, LaunchSteps};
 use super::{Adopted, DriverEvent, FIRST_LOADING_POLL, LONGEST_LOADING_POLL};
-use crate::error::Problem;
 use crate::event::Timestamp;
 use crate::instance::InstanceSpec;
 use crate::instance::probe::{ProbeOutcome, probe};
-use crate::instance::state::{ExitCause, ExitReport, Failure, InstanceState, RunningServer};
+use crate::instance::state::{ExitCause, ExitReport, Failure, InstanceState, RunningServer, StartStep};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
+use crate::scheduler::policy::Eviction;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -24,24 +24,14 @@ pub(super) enum Trouble {
     Unresponsive,
     /// Somebody else answers on its port.
     PortTaken,
-    /// Nobody asked for it for longer than its `ttl`.
-    Idle,
+    /// It is unloaded: another one needs its room, or nobody needs it.
+    Unloaded(Eviction),
 }
 
 impl Trouble {
-    pub(super) const fn why(self) -> &'static str {
-        match self {
-            Self::Requested => "it was told to stop",
-            Self::NeverReady => "it did not become ready within its start period",
-            Self::Unresponsive => "it stopped answering",
-            Self::PortTaken => "somebody else answers on its port",
-            Self::Idle => "nobody asked for it for longer than its `ttl`",
-        }
-    }
-
     pub(super) const fn cause(self) -> ExitCause {
         match self {
-            Self::Requested | Self::Idle => ExitCause::Requested,
+            Self::Requested | Self::Unloaded(_) => ExitCause::Requested,
             Self::NeverReady => ExitCause::NeverReady,
             Self::Unresponsive => ExitCause::Unresponsive,
             Self::PortTaken => ExitCause::PortTaken,
@@ -166,7 +156,7 @@ pub(super) enum Phase {
     Starting {
         since: Timestamp,
         steps: LaunchSteps,
-        launch: BoxFuture<Result<Launched, Problem>>,
+        launch: BoxFuture<LaunchOutcome>,
         /// Whether it is to be ended as soon as it is there.
         stop_asked: bool,
     },
@@ -194,7 +184,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) fn starting((steps, launch): (LaunchSteps, BoxFuture<Result<Launched, Problem>>)) -> Self {
+    pub(super) fn starting((steps, launch): (LaunchSteps, Launch)) -> Self {
         Self::Starting { since: Timestamp::now(), steps, launch, stop_asked: false }
     }
 
@@ -243,6 +233,24 @@ impl Phase {
             }
             Self::Failed { since, failure } => InstanceState::Failed { since: *since, failure: failure.clone() },
         }
+    }
+
+    /// Returns when the next start is due, in the phase that waits for one.
+    pub(super) fn next_start(&self) -> Option<Instant> {
+        match self {
+            Self::Backoff { until, .. } => Some(*until),
+            Self::Stopped { .. }
+            | Self::Starting { .. }
+            | Self::Loading(_)
+            | Self::Serving(_)
+            | Self::Stopping { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
+
+    /// Returns whether it is about to start, and nothing was started yet nor will be without its turn.
+    pub(super) fn waits_for_room(&self) -> bool {
+        matches!(self, Self::Starting { steps, .. } if steps.current() == StartStep::WaitingForRoom)
     }
 
     /// Returns the server's workload, in the phases that have one to watch.

@@ -135,6 +135,12 @@ impl GgufHeader {
         self.count("embedding_length")
     }
 
+    /// Returns the width of the feed-forward layers.
+    #[must_use]
+    pub fn feed_forward_length(&self) -> Option<u64> {
+        self.per_layer("feed_forward_length").map(|widths| widths.max())
+    }
+
     /// Returns the number of attention heads.
     #[must_use]
     pub fn head_count(&self) -> Option<GgufPerLayer> {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::super::{InstanceRecord, StoreError};
 use crate::env::Environment;
 use crate::event::{Event, EventDraft};
+use crate::instance::InstanceSpec;
 use crate::model::InstalledModel;
 use crate::names::{EnvKey, InstanceName};
 use crate::operation::{Operation, OperationStatus};
@@ -37,7 +38,8 @@ pub(super) fn instances(connection: &Connection) -> Result<Vec<InstanceRecord>, 
 pub(super) fn put_instance(connection: &Connection, record: &InstanceRecord) -> Result<(), StoreError> {
     let server = record.server.as_ref().map(|server| encode("server", server)).transpose()?;
     let sql = "INSERT OR REPLACE INTO instances (name, wanted, restarts, spec, server) VALUES (?, ?, ?, ?, ?)";
-    let values = params![record.name.as_str(), record.wanted, record.restarts, encode("configuration", &record.spec)?, server];
+    let spec = record.spec.as_ref().map(InstanceSpec::without_secrets);
+    let values = params![record.name.as_str(), record.wanted, record.restarts, encode("configuration", &spec)?, server];
     execute(connection, "remember an instance", sql, values)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Every field of the configuration becomes an argument, is refused by name, or is the host's own business:
 //! `name` (the alias aside), `engine`, `env_key`, `server.host`, `server.port` (both arrive as the address to listen
-//! on), `healthcheck`, `restart_policy`, `stop`, `logs`, `aliases`, `ttl`, `priority`, `preload`, `concurrency`,
-//! `request` and `tools`.
+//! on), `healthcheck`, `restart_policy`, `stop`, `logs`, `aliases`, `ttl`, `priority`, `pinned`, `preload`,
+//! `concurrency`, `queue`, `memory`, `request` and `tools`.
 //!
 //! Settings of our own that an older `llama-server` may not know are given as variables: it ignores those it does
 //! not know, where it would refuse an argument. A person's `env` wins over them.
@@ -74,8 +74,11 @@ pub(super) fn plan(request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError
         aliases: _,
         ttl: _,
         priority: _,
+        pinned: _,
         preload: _,
         concurrency: _,
+        queue: _,
+        memory: _,
         request: _,
         tools: _,
     } = request.spec;

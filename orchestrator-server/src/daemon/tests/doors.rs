@@ -131,7 +131,7 @@ async fn beyond_loopback_the_key_is_demanded() {
 async fn a_client_that_does_not_finish_its_request_is_let_go() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let home = Home::new();
-    let served = home.serve().await;
+    let served = home.serve_the_quick().await;
     let mut slow = served.connect().await;
     slow.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: ").await.unwrap();
     let mut rest = Vec::new();

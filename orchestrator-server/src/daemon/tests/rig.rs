@@ -163,7 +163,7 @@ fn builder(paths: Paths, config: DaemonConfig) -> OrchestratorBuilder {
 }
 
 fn options() -> DaemonOptions {
-    DaemonOptions { drain: Duration::from_secs(1), head_timeout: Duration::from_millis(300), ..DaemonOptions::default() }
+    DaemonOptions { drain: Duration::from_secs(1), ..DaemonOptions::default() }
 }
 
 /// A folder that goes with the test.
@@ -207,7 +207,16 @@ impl Home {
         self.serve_with(|_| {}).await.unwrap()
     }
 
+    /// Serves this home for clients that are quick.
+    pub(super) async fn serve_the_quick(&self) -> Served {
+        self.serve_as(DaemonOptions { head_timeout: Duration::from_millis(300), ..options() }, |_| {}).await.unwrap()
+    }
+
     pub(super) async fn serve_with(&self, change: impl FnOnce(&mut DaemonConfig)) -> Result<Served, DaemonError> {
+        self.serve_as(options(), change).await
+    }
+
+    async fn serve_as(&self, options: DaemonOptions, change: impl FnOnce(&mut DaemonConfig)) -> Result<Served, DaemonError> {
         let mut config = DaemonConfig::default();
         config.gateway.port = Some(0);
         change(&mut config);
@@ -215,7 +224,7 @@ impl Home {
         let again = config.clone();
         let reopen: Reopen = Arc::new(move |lock| Box::pin(builder(paths.clone(), again.clone()).lock(lock).open()));
         let succession = Succession { estate: None, reopen: Some(reopen) };
-        Ok(self.served(Daemon::succeed(self.open(config).await, options(), succession).await?))
+        Ok(self.served(Daemon::succeed(self.open(config).await, options, succession).await?))
     }
 
     /// Serves this home in the place of the daemon that serves it now.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use orchestrator_core::config::ConfigDuration;
 use orchestrator_core::config::daemon::LimitsConfig;
 use orchestrator_core::event::EventDraft;
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::super::tools::Pace;
-use super::super::{Admission, Gateway, InstanceLease};
+use super::super::{Admission, Gateway, InstanceLease, Stations};
 use crate::Client;
 use crate::api::ServedModel;
 
@@ -113,9 +114,12 @@ pub(super) async fn nowhere() -> SocketAddr {
 #[derive(Clone)]
 pub(super) struct Scheduler {
     addresses: Arc<Vec<SocketAddr>>,
+    /// Where it is from now on, whatever the list says.
+    elsewhere: Arc<Mutex<Option<SocketAddr>>>,
     spec: Arc<InstanceSpec>,
     admitted: Arc<AtomicUsize>,
     held: Arc<AtomicUsize>,
+    server: Arc<AtomicU64>,
     gone: watch::Sender<bool>,
     events: Arc<Mutex<Vec<EventDraft>>>,
 }
@@ -131,9 +135,11 @@ impl Scheduler {
         let addresses = Arc::new(addresses.into());
         Self {
             addresses,
+            elsewhere: Arc::default(),
             spec: Arc::new(spec),
             admitted: Arc::default(),
             held: Arc::default(),
+            server: Arc::default(),
             gone: watch::channel(false).0,
             events: Arc::default(),
         }
@@ -154,6 +160,16 @@ impl Scheduler {
         self.events.lock().unwrap().clone()
     }
 
+    /// Says that the instance is at this address from now on.
+    pub(super) fn go_to(&self, address: SocketAddr) {
+        *self.elsewhere.lock().unwrap() = Some(address);
+    }
+
+    /// Says that the instance has another server from now on.
+    pub(super) fn replace_server(&self) {
+        self.server.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Says that the server has ended.
     pub(super) fn say_gone(&self) {
         self.gone.send_replace(true);
@@ -171,6 +187,7 @@ impl Scheduler {
 
 pub(super) struct Place {
     address: SocketAddr,
+    server: u64,
     scheduler: Scheduler,
 }
 
@@ -183,14 +200,15 @@ impl Drop for Place {
 impl Admission for Scheduler {
     type Lease = Place;
 
-    async fn admit(&self, model: &str) -> Result<Place, Problem> {
+    async fn admit(&self, model: &str, _: Requester) -> Result<Place, Problem> {
         if model != "m" {
             return Err(Problem::new(ErrorCode::ModelUnknown, format!("no instance is called `{model}`")).with_hint("is `m` meant?"));
         }
         let turn = self.admitted.fetch_add(1, Ordering::SeqCst);
         self.held.fetch_add(1, Ordering::SeqCst);
-        let address = self.addresses.get(turn).or(self.addresses.last()).copied().unwrap();
-        Ok(Place { address, scheduler: self.clone() })
+        let listed = self.addresses.get(turn).or(self.addresses.last()).copied().unwrap();
+        let address = self.elsewhere.lock().unwrap().unwrap_or(listed);
+        Ok(Place { address, server: self.server.load(Ordering::SeqCst), scheduler: self.clone() })
     }
 
     fn record(&self, event: EventDraft) {
@@ -211,6 +229,10 @@ impl Admission for Scheduler {
 impl InstanceLease for Place {
     fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    fn server(&self) -> u64 {
+        self.server
     }
 
     fn instance(&self) -> &InstanceName {
@@ -237,6 +259,7 @@ impl InstanceLease for Place {
 pub(super) struct Rig {
     pub(super) address: SocketAddr,
     pub(super) client: Client,
+    pub(super) stations: Arc<Stations>,
 }
 
 impl Rig {
@@ -257,6 +280,7 @@ impl Rig {
         change(&mut limits);
         let mut gateway = Gateway::new(scheduler.clone(), &limits, TaskTracker::new());
         gateway.pace = pace;
+        let stations = Arc::clone(gateway.stations());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -272,7 +296,7 @@ impl Rig {
                 });
             }
         });
-        Self { address, client: Client::http(&format!("http://{address}"), Some("sk-secret")).unwrap() }
+        Self { address, stations, client: Client::http(&format!("http://{address}"), Some("sk-secret")).unwrap() }
     }
 
     /// Sends a chat request and returns status, headers and body.
@@ -285,8 +309,20 @@ impl Rig {
 
     /// Sends a chat request by hand and returns the connection.
     pub(super) async fn raw_chat(&self) -> TcpStream {
+        self.raw_chat_with("").await
+    }
+
+    /// Sends a chat request by hand with these headers and returns the answer as it came.
+    pub(super) async fn raw_answer(&self, headers: &str) -> String {
+        let mut stream = self.raw_chat_with(&format!("{headers}connection: close\r\n")).await;
+        let mut answer = String::new();
+        tokio::time::timeout(SOON, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    }
+
+    async fn raw_chat_with(&self, headers: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+        let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}");
         stream.write_all(format!("{head}content-length: {}\r\n\r\n{MODEL}", MODEL.len()).as_bytes()).await.unwrap();
         stream
     }

@@ -15,6 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt, Limited};
 use orchestrator_core::instance::spec::ToolsMode;
+use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_toolcall::{
     Call, Constraint, Correction, Envelope, Fidelity, Finish, ModelFamily, Reask, ReaskStep, RuntimeCapabilities, ToolSet, Verdict,
@@ -29,6 +30,7 @@ use super::request::ToolRequest;
 use super::speech::Speech;
 use super::strict::{self, Attempt};
 use super::validated;
+use crate::request_id::{self, REQUEST_ID};
 
 /// The largest refusal of an engine that is looked at.
 const LARGEST_REFUSAL: usize = 1024 * 1024;
@@ -41,6 +43,7 @@ pub(super) struct Turn<A: Admission> {
     pub(super) admission: A,
     pub(super) model: String,
     pub(super) path: PathAndQuery,
+    pub(super) requester: Requester,
     pub(super) headers: HeaderMap,
     pub(super) request: ToolRequest,
     pub(super) mode: ToolsMode,
@@ -144,7 +147,16 @@ impl<A: Admission> Turn<A> {
             let body = if is_native { validated::body(&self.request) } else { strict::body(&self.request, &self.attempt(state)) };
             state.report.constraint = if is_native { "native" } else { state.constraint.name() };
             let failed = |problem: Problem| Failure::Problem(Box::new(problem), state.report.clone());
-            let forward = Forward { method: Method::POST, path: self.path.clone(), headers: self.headers.clone(), body, is_final: true };
+            let forward = Forward {
+                method: Method::POST,
+                path: self.path.clone(),
+                headers: self.headers.clone(),
+                body,
+                is_final: true,
+                requester: self.requester,
+                // The client's request is counted as a whole, not question by question.
+                ticket: &mut None,
+            };
             let response = self.proxy.forward(&self.admission, &self.model, lease.take(), forward).await.map_err(failed)?;
             if response.status().is_success() {
                 return generation::read(response, self.watch(is_native, state), take).await.map_err(failed);
@@ -161,7 +173,8 @@ impl<A: Admission> Turn<A> {
             let weaker = state.constraint.weaker(&state.tools).filter(|_| !is_native && is_about_constraint(&body));
             match weaker {
                 Some(weaker) => {
-                    tracing::info!(instance = %self.instance, from = state.constraint.name(), to = weaker.name(), "the engine refuses a constraint");
+                    let request_id = request_id::shown(self.headers.get(REQUEST_ID));
+                    tracing::info!(request_id, instance = %self.instance, from = state.constraint.name(), to = weaker.name(), "the engine refuses a constraint");
                     state.report.degraded = true;
                     state.constraint = weaker;
                 }
