@@ -209,6 +209,12 @@ impl Scheduler {
         entry
     }
 
+    /// Takes a place for a request that another process let in, whether there is one or not.
+    pub(crate) fn occupy(self: &Arc<Self>, id: MemberId) -> Place {
+        self.decide(|desk, now| desk.policy.occupy(id, now));
+        self.place(id)
+    }
+
     fn place(self: &Arc<Self>, member: MemberId) -> Place {
         Place { scheduler: Some(self.clone()), member, begun: Instant::now() }
     }
@@ -275,11 +281,6 @@ impl Scheduler {
             }
             ended.await;
         }
-    }
-
-    /// Lets nothing be unloaded for a while, or lets it again.
-    pub(crate) fn pause_evictions(self: &Arc<Self>, paused: bool) {
-        self.decide(|desk, now| desk.policy.pause_evictions(paused, now));
     }
 
     /// Takes note of what the machine has free, seen by a look that began at `at`.

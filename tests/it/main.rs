@@ -5,6 +5,7 @@
 mod bad_input;
 mod faults;
 mod gateway;
+mod handover;
 mod homes;
 mod lifecycle;
 mod observability;

@@ -85,6 +85,8 @@ pub struct LimitsConfig {
     /// How full the machine's memory, or that of a device, may be before a warning is shown, in percent. 0 turns the
     /// warning off.
     pub memory_warning_percent: u8,
+    /// How long a daemon that was replaced (`orch daemon restart`) goes on with the answers that had begun.
+    pub replaced_drain: ConfigDuration,
     /// How long a switch to another model, or a changed configuration, waits for the requests that are under way.
     pub drain: ConfigDuration,
     /// How many instances may run at once. As many as fit into memory, when it is left out.
@@ -120,6 +122,7 @@ impl Default for LimitsConfig {
             start_wait: ConfigDuration::from_secs(600),
             first_byte: ConfigDuration::from_secs(600),
             memory_warning_percent: 85,
+            replaced_drain: ConfigDuration::from_secs(3_600),
             drain: ConfigDuration::from_secs(30),
             max_running: None,
             memory_mb: None,

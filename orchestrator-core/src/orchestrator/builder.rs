@@ -1,7 +1,7 @@
 //! Puts an [`Orchestrator`] together.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::fleet::Fleet;
 use super::owner_lock::OwnerLock;
+use super::predecessors::Predecessors;
 use super::{Inner, Orchestrator, Services};
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
@@ -37,6 +38,7 @@ pub struct OrchestratorBuilder {
     environments: Option<Arc<dyn EnvRegistry>>,
     launcher: Option<Arc<dyn Launcher>>,
     hardware: Option<Arc<dyn HardwareProbe>>,
+    lock: Option<OwnerLock>,
 }
 
 impl OrchestratorBuilder {
@@ -49,6 +51,7 @@ impl OrchestratorBuilder {
             environments: None,
             launcher: None,
             hardware: None,
+            lock: None,
         }
     }
 
@@ -100,6 +103,13 @@ impl OrchestratorBuilder {
         self
     }
 
+    /// Sets the lock of the home, which its owner hands over. Without it the home must be nobody's.
+    #[must_use]
+    pub fn lock(mut self, lock: OwnerLock) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
     /// Takes the home, opens its state and recovers what runs in it. This is the only way to start, after an orderly
     /// end as after a crash.
     ///
@@ -110,7 +120,10 @@ impl OrchestratorBuilder {
         let missing = |what: &str| Problem::new(ErrorCode::Internal, format!("an orchestrator needs {what}"));
         let environments = self.environments.ok_or_else(|| missing("an environment registry"))?;
         let hardware = self.hardware.ok_or_else(|| missing("a hardware probe"))?;
-        let lock = OwnerLock::take(&self.paths)?;
+        let lock = match self.lock {
+            Some(lock) => lock.confirm(&self.paths)?,
+            None => OwnerLock::take(&self.paths)?,
+        };
         let database = self.paths.database();
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&database)).await;
         let (store, outcome) = opened.map_err(|error| missing("a state store").with_cause(error.to_string()))??;
@@ -133,14 +146,23 @@ impl OrchestratorBuilder {
             events,
             store,
             ports: Arc::new(PortBook::default()),
+            predecessors: Predecessors::of_home(&self.paths),
             tasks,
             shutdown,
             config: self.config,
             paths: self.paths,
         });
         let operations = OperationRegistry::new(services.store.clone(), services.events.clone(), services.tasks.clone());
-        let orchestrator =
-            Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock }) };
+        let orchestrator = Orchestrator {
+            inner: Arc::new(Inner {
+                services,
+                fleet: Fleet::default(),
+                operations,
+                event_log_task,
+                event_log_end,
+                lock: Mutex::new(Some(lock)),
+            }),
+        };
         orchestrator.begin_life(outcome, orders).await?;
         Ok(orchestrator)
     }

@@ -38,6 +38,7 @@ impl Orchestrator {
         try_join_all(remembered.collect::<Vec<_>>()).await?;
         // What runs and is not remembered: the database was lost, or we were killed between start and note.
         try_join_all(discovered.into_iter().map(|(name, found)| self.recover_unremembered(name, found))).await?;
+        self.hold_for_predecessors();
         self.wait_for_adopted().await;
         self.preload().await;
         Ok(())

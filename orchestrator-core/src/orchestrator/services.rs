@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::predecessors::Predecessors;
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
 use crate::error::{ErrorCode, Problem};
@@ -38,6 +39,8 @@ pub(crate) struct Services {
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) events: EventLog,
     pub(crate) ports: Arc<PortBook>,
+    /// What earlier owners of this home still answer.
+    pub(crate) predecessors: Predecessors,
     pub(crate) scheduler: Arc<Scheduler>,
     /// Every task we start.
     pub(crate) tasks: TaskTracker,

@@ -6,7 +6,7 @@ use orchestrator_core::Paths;
 use orchestrator_core::event::Timestamp;
 
 use super::VERSION;
-use crate::api::{DaemonStatus, InstanceCounts, InstanceList};
+use crate::api::{DaemonStatus, InstanceCounts, InstanceList, Predecessor};
 
 /// Makes the answer of `GET /api/v1/status`.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ impl StatusSource {
         Self { home: home.into(), log: log.into(), endpoint: endpoint.into(), started_at: Timestamp::now() }
     }
 
-    pub(crate) fn status(&self, list: InstanceList) -> DaemonStatus {
+    pub(crate) fn status(&self, list: InstanceList, draining: Vec<Predecessor>) -> DaemonStatus {
         let InstanceList { instances, problems: _, runtimes, warnings } = list;
         let instances = InstanceCounts {
             configured: instances.len(),
@@ -42,6 +42,7 @@ impl StatusSource {
             instances,
             runtimes,
             warnings,
+            draining,
         }
     }
 }

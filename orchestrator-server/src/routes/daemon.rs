@@ -17,7 +17,7 @@ pub(super) async fn health(State(control): State<Control>) -> Json<HealthAnswer>
 }
 
 pub(super) async fn status(State(control): State<Control>) -> Json<DaemonStatus> {
-    Json(control.status.status(control.orchestrator.instances().await))
+    Json(control.status.status(control.orchestrator.instances().await, control.orchestrator.predecessors()))
 }
 
 pub(super) async fn metrics(State(control): State<Control>) -> ([(HeaderName, &'static str); 1], String) {

@@ -34,6 +34,15 @@ pub(crate) fn show(output: Output, status: &DaemonStatus) -> Result<(), CommandE
         runtime_lines(&status.runtimes),
     ))?;
     output.warnings(&status.warnings);
+    for earlier in &status.draining {
+        let requests: usize = earlier.requests.values().sum();
+        output.note(&format!(
+            "Process {} (version {}), which this one replaced, still holds {} connections with {requests} requests.",
+            earlier.pid,
+            format::printable(&earlier.version),
+            earlier.connections,
+        ));
+    }
     Ok(())
 }
 
