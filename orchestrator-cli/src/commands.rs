@@ -74,6 +74,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Run(arguments) => run::run(context, &arguments).await,
         Command::Serve(arguments) => serve::run(context, &arguments).await,
         Command::Daemon(DaemonCommand::Start) => daemon::start::run(context).await,
+        Command::Daemon(DaemonCommand::Restart) => daemon::restart::run(context).await,
         Command::Daemon(DaemonCommand::Stop(arguments)) => daemon::stop::run(context, &arguments).await,
         Command::Daemon(DaemonCommand::Status) => daemon::status::run(context).await,
         Command::Config(ConfigCommand::Validate(arguments)) => config::validate::run(context, &arguments),

@@ -21,6 +21,8 @@ use crate::home::Home;
 
 /// How long a daemon may take to answer.
 const START_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a daemon may take to answer in the place of another, which may have to see the ends of servers first.
+const REPLACE_DEADLINE: Duration = Duration::from_secs(150);
 /// How often the socket is asked.
 const POLL: Duration = Duration::from_millis(20);
 /// How many of the last lines of its log explain a failed start.
@@ -72,7 +74,7 @@ pub(crate) async fn ensure_running(home: &Home, verbosity: u8) -> Result<Started
         return Ok(Started { client, by_us: false });
     }
     let deadline = Instant::now() + START_DEADLINE;
-    let mut attempt = Attempt::begin(home, verbosity)?;
+    let mut attempt = Attempt::begin(home, verbosity, &[])?;
     let mut last_exit = None;
     loop {
         if answers(&client).await {
@@ -88,11 +90,33 @@ pub(crate) async fn ensure_running(home: &Home, verbosity: u8) -> Result<Started
             last_exit = Some(attempt.failure("somebody else owns the home, and does not answer"));
             tokio::time::sleep(POLL * 5).await;
             if !answers(&client).await {
-                attempt = Attempt::begin(home, verbosity)?;
+                attempt = Attempt::begin(home, verbosity, &[])?;
             }
         }
         if Instant::now() > deadline {
             return Err(last_exit.unwrap_or_else(|| attempt.failure("it does not answer")).into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Starts a daemon that takes the place of the one that runs, if any, and returns the way to it.
+///
+/// On an error the one that ran goes on.
+pub(crate) async fn replace(home: &Home, verbosity: u8) -> Result<Started, CommandError> {
+    let client = Client::unix(home.paths.socket());
+    let deadline = Instant::now() + REPLACE_DEADLINE;
+    let mut attempt = Attempt::begin(home, verbosity, &["--take-over"])?;
+    let pid = attempt.process.id();
+    loop {
+        if client.status().await.is_ok_and(|status| status.pid == pid) {
+            return Ok(Started { client, by_us: true });
+        }
+        if let Some(status) = attempt.exit() {
+            return Err(attempt.failure(&format!("it ended with {status}")).into());
+        }
+        if Instant::now() > deadline {
+            return Err(attempt.failure("it does not answer").into());
         }
         tokio::time::sleep(POLL).await;
     }
@@ -111,14 +135,14 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn begin(home: &Home, verbosity: u8) -> Result<Self, Problem> {
+    fn begin(home: &Home, verbosity: u8, more: &[&str]) -> Result<Self, Problem> {
         let path = home.paths.daemon_log();
         let (log, log_start) = open_log(&path).map_err(|source| StartError::Log { path: path.clone(), source })?;
         let program = std::env::current_exe().map_err(|source| StartError::Spawn { program: PathBuf::from("orch"), source })?;
         let spawned = |source| StartError::Spawn { program: program.clone(), source };
         let mut command = Command::new(&program);
         // With `--json` its last words are a problem that can be read back.
-        command.args(["serve", "--background", "--json"]);
+        command.args(["serve", "--background", "--json"]).args(more);
         if let Some(directory) = &home.directory {
             command.arg("--home").arg(directory);
         }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use orchestrator_core::config::daemon::LogFormat;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Globals;
@@ -17,14 +18,17 @@ pub(crate) enum Speaker {
 }
 
 /// Begins to log. `ORCH_LOG` decides what, then `-v` and `--quiet`.
-pub(crate) fn start(globals: &Globals, speaker: Speaker) {
+pub(crate) fn start(globals: &Globals, speaker: Speaker, format: LogFormat) {
     let filter = EnvFilter::try_new(directives(globals, speaker)).unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = !globals.no_color && std::io::stderr().is_terminal() && env_vars::NO_COLOR.read().is_none();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A line that cannot be written is lost. To say so on the same output panics, and a full disk would end tasks one by one.
     let builder = builder.log_internal_errors(false);
     // Only a second call in one process can fail, and the first one's choice is good.
-    let _ = builder.try_init();
+    let _ = match format {
+        LogFormat::Text => builder.with_ansi(colours).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    };
 }
 
 fn directives(globals: &Globals, speaker: Speaker) -> String {

@@ -32,6 +32,7 @@ use args::{Arguments, Command};
 use context::Context;
 use error::CommandError;
 use logging::Speaker;
+use orchestrator_core::config::daemon::LogFormat;
 use orchestrator_core::{ErrorCode, Problem};
 use output::Output;
 
@@ -50,8 +51,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments, output: Output) -> Result<(), CommandError> {
     usage::refuse_idle_options(&arguments)?;
-    let is_daemon = matches!(arguments.command, Command::Serve(_));
-    logging::start(&arguments.globals, if is_daemon { Speaker::Daemon } else { Speaker::Command });
+    // The daemon begins to log when it knows how.
+    if !matches!(arguments.command, Command::Serve(_)) {
+        logging::start(&arguments.globals, Speaker::Command, LogFormat::Text);
+    }
     let context = Context::open(arguments.globals, output)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -9,6 +9,8 @@ pub(crate) mod table;
 use std::io::{IsTerminal as _, Write as _};
 
 use orchestrator_core::Problem;
+use orchestrator_server::api::StandingWarning;
+use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
 use crate::args::Globals;
@@ -106,6 +108,13 @@ impl Output {
     pub(crate) fn aside_text(self, text: &str) {
         if self.can_redraw() {
             write_error_stream(text);
+        }
+    }
+
+    /// Tells people on standard error what they should know for as long as it is so. Programs find it in the results.
+    pub(crate) fn warnings(self, warnings: &[StandingWarning]) {
+        for warning in warnings {
+            self.note(&format!("{} {}", "warning:".yellow().bold(), format::printable(&warning.message)));
         }
     }
 

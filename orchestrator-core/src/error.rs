@@ -131,6 +131,8 @@ error_codes! {
     EnvNotInstalled = "env.not_installed", exit 57, http 424;
     /// The work was cancelled.
     Cancelled = "cancelled", exit 58, http 409;
+    /// The daemon has something under way that must end first.
+    DaemonBusy = "daemon.busy", exit 59, http 409;
     /// The daemon does not answer.
     DaemonUnreachable = "daemon.unreachable", exit 60, http 503;
     /// Another process owns this home.

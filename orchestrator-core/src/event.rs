@@ -39,12 +39,6 @@ impl Timestamp {
         u64::try_from(seconds).unwrap_or(0)
     }
 
-    /// Returns the milliseconds that have passed since then; 0 for a moment in the future.
-    #[must_use]
-    pub fn elapsed_millis(self) -> u64 {
-        u64::try_from(Self::now().as_millis() - self.as_millis()).unwrap_or(0)
-    }
-
     /// Returns the moment that lies `duration` after this one.
     #[must_use]
     pub fn after(self, duration: std::time::Duration) -> Self {

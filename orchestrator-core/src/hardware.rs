@@ -36,9 +36,27 @@ pub struct Device {
     pub memory_free_bytes: u64,
 }
 
+/// How much of a GPU's memory one process holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceUse {
+    /// How the GPU is driven.
+    pub backend: Backend,
+    /// Its number among those of its kind, from 0.
+    pub index: u32,
+    /// The process.
+    pub pid: u32,
+    /// What it holds, in bytes.
+    pub memory_bytes: u64,
+}
+
 /// Looks at the machine.
 #[async_trait]
 pub trait HardwareProbe: Send + Sync {
-    /// Returns what is there now. What cannot be seen is left out.
+    /// Returns what is there now. What cannot be seen is left out. Called every few seconds.
     async fn probe(&self) -> Hardware;
+
+    /// Returns which process holds how much memory of which GPU, where the GPUs tell.
+    async fn device_uses(&self) -> Vec<DeviceUse> {
+        Vec::new()
+    }
 }

@@ -6,6 +6,7 @@ mod last_words;
 pub mod logs;
 pub(crate) mod ports;
 mod probe;
+pub(crate) mod reason;
 pub mod restart;
 pub(crate) mod secrets;
 pub mod spec;

@@ -223,6 +223,17 @@ pub trait Workload: Send + Sync {
     /// Returns the resident memory of everything it started, in bytes.
     async fn memory_bytes(&self) -> Option<u64>;
 
+    /// Returns its processes: itself and everything it started, as far as they can be told.
+    async fn process_ids(&self) -> Vec<u32> {
+        self.identity().pid().into_iter().collect()
+    }
+
+    /// Returns whether the kernel has killed a program for want of memory since this one was started (or taken over):
+    /// one in the same control group where that is counted, else one of this machine.
+    async fn saw_oom_kill(&self) -> bool {
+        false
+    }
+
     /// Returns whether the listener at `address` belongs to this workload; `None` when that cannot be told.
     async fn owns_listener(&self, address: SocketAddr) -> Option<bool>;
 }

@@ -17,6 +17,7 @@ pub mod home_failure;
 pub mod instance;
 pub mod launcher;
 pub mod memory;
+pub mod memory_watch;
 pub mod model;
 pub mod names;
 pub mod operation;

@@ -53,6 +53,15 @@ pub enum OperationKind {
     },
 }
 
+impl std::fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CreateEnvironment { key } => write!(f, "building the environment `{key}`"),
+            Self::Activate { instance } => write!(f, "switching to `{instance}`"),
+        }
+    }
+}
+
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ProgressUpdate {

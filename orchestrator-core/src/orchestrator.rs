@@ -7,17 +7,20 @@ mod builder;
 mod describe;
 mod environments;
 mod fleet;
+mod handover;
 mod instances;
 mod lease;
 mod owner_lock;
+pub mod predecessors;
 mod recovery;
 mod reload;
 mod routes;
+mod runtimes;
 mod scheduling;
 mod services;
 mod shutdown;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +30,7 @@ use crate::config::DaemonConfig;
 use crate::error::Problem;
 use crate::event::{Event, EventDraft};
 use crate::hardware::Hardware;
+use crate::memory_watch::MemoryWatch;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 
@@ -35,14 +39,16 @@ pub use builder::OrchestratorBuilder;
 pub use describe::InstanceDescription;
 pub use instances::{InstanceList, RemoveMode};
 pub use lease::{Lease, Requester};
+pub use owner_lock::OwnerLock;
 pub use routes::ServedModel;
+pub use runtimes::{RuntimeStatus, RuntimeSummary};
 pub use scheduling::SchedulingView;
 pub use shutdown::ShutdownMode;
 
 pub(crate) use services::Services;
 
 use fleet::Fleet;
-use owner_lock::OwnerLock;
+use predecessors::Predecessor;
 
 use crate::operation::registry::OperationRegistry;
 
@@ -59,7 +65,8 @@ struct Inner {
     /// The event log outlives every other task, so that their last words are written down.
     event_log_task: TaskTracker,
     event_log_end: CancellationToken,
-    lock: OwnerLock,
+    /// Nothing, once the home is somebody else's.
+    lock: Mutex<Option<OwnerLock>>,
 }
 
 impl Orchestrator {
@@ -126,9 +133,26 @@ impl Orchestrator {
         self.inner.services.resolve_model(reference).await
     }
 
+    /// Returns the earlier owners of this home that still answer requests.
+    #[must_use]
+    pub fn predecessors(&self) -> Vec<Predecessor> {
+        self.inner.services.predecessors.list()
+    }
+
+    /// Asks the earlier owners of this home that still answer requests to end at once.
+    pub fn end_predecessors(&self) {
+        self.inner.services.predecessors.end_all();
+    }
+
     /// Returns what this machine has.
     pub async fn hardware(&self) -> Hardware {
         self.inner.services.hardware.probe().await
+    }
+
+    /// Returns how full the machine's memory is, and asks it anew where that is wanted.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryWatch {
+        &self.inner.services.memory
     }
 }
 

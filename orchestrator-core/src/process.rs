@@ -9,6 +9,8 @@
 //! | `spawn` | how a plan becomes a child process |
 //! | `workload` | a started or adopted server: its end, its memory, its listener |
 //! | `ending` | ask, wait, freeze, kill, prove that nothing is left |
+//! | `oom` | whether the kernel killed for want of memory |
+//! | `command` | a short program that is run to its end, or killed with its tree |
 //! | [`output`] | rotating and reading what servers wrote |
 //! | [`ports`] | free ports, and who holds one |
 //!
@@ -22,8 +24,10 @@
 //!
 //! This module decides nothing about restarts and knows no engine.
 
+pub(crate) mod command;
 mod ending;
 mod identity;
+mod oom;
 pub mod output;
 pub mod ports;
 mod spawn;
@@ -34,8 +38,9 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,6 +67,23 @@ pub const LISTEN_VARIABLE: &str = "ORCH_LISTEN";
 pub struct LocalLauncher {
     owner_tag: Arc<str>,
     logs: Arc<Path>,
+    cleared: Cleared,
+}
+
+/// Instances of which nothing is left: the stop of their last server has looked, and only a start makes more. A look at
+/// all processes of a machine takes a while, and a server that ended is to be replaced at once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cleared(Arc<Mutex<BTreeSet<InstanceName>>>);
+
+impl Cleared {
+    fn names(&self) -> MutexGuard<'_, BTreeSet<InstanceName>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a look found nothing.
+    pub(crate) fn note(&self, instance: &InstanceName) {
+        self.names().insert(instance.clone());
+    }
 }
 
 impl LocalLauncher {
@@ -69,7 +91,7 @@ impl LocalLauncher {
     /// their instance in `logs`.
     #[must_use]
     pub fn new(owner_tag: String, logs: PathBuf) -> Self {
-        Self { owner_tag: owner_tag.into(), logs: logs.into() }
+        Self { owner_tag: owner_tag.into(), logs: logs.into(), cleared: Cleared::default() }
     }
 
     /// Makes the launcher of a home. However the home is named (a link, a relative path), its processes carry the same
@@ -94,7 +116,8 @@ impl Launcher for LocalLauncher {
         if leftovers > 0 {
             tracing::warn!(instance = %order.instance, leftovers, "ended what an earlier server had left running");
         }
-        let workload = LocalWorkload::start(&self.owner_tag, order).await?;
+        self.cleared.names().remove(&order.instance);
+        let workload = LocalWorkload::start(&self.owner_tag, order, &self.cleared).await?;
         Ok(Arc::new(workload))
     }
 
@@ -106,16 +129,21 @@ impl Launcher for LocalLauncher {
         let stamp = Stamp { pid: process.pid, start_ticks: process.start_ticks };
         let Some(handle) = ProcessHandle::open(stamp)? else { return Ok(None) };
         let kin = Arc::new(self.kin(instance, Some(stamp)));
-        // The first look remembers the whole tree, and shows whether the process says that it is somebody else's.
-        let tree = workload::look(&kin, MarkScope::All).await?;
+        // The first look remembers the whole tree, and shows whether the process says that it is somebody else's. Nothing
+        // that it started is older than it is.
+        let tree = workload::look(&kin, MarkScope::StartedSince(stamp.start_ticks)).await?;
         if !tree.iter().any(|record| record.stamp() == stamp) {
             return Ok(None);
         }
-        Ok(Some(Arc::new(LocalWorkload::adopted(kin, handle, process.clone()))))
+        self.cleared.names().remove(instance);
+        Ok(Some(Arc::new(LocalWorkload::adopted(kin, handle, process.clone(), &self.cleared))))
     }
 
     async fn end_leftovers(&self, instance: &InstanceName) -> Result<usize, LaunchError> {
-        end_all(&Arc::new(self.kin(instance, None)), Duration::ZERO).await
+        if self.cleared.names().contains(instance) {
+            return Ok(0);
+        }
+        end_all(&Arc::new(self.kin(instance, None)), MarkScope::All, Duration::ZERO).await
     }
 
     async fn discover(&self) -> Result<Vec<DiscoveredWorkload>, LaunchError> {

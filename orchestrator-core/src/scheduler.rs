@@ -156,6 +156,11 @@ impl Scheduler {
         self.decide(|desk, now| desk.policy.observe(id, observation, now));
     }
 
+    /// Says that an instance's server serves nobody any more, and that its room is not free yet.
+    pub(crate) fn observe_leaving(self: &Arc<Self>, id: MemberId) {
+        self.decide(|desk, now| desk.policy.observe(id, Observation::Stopping, now));
+    }
+
     /// Says that a person wants an instance to run.
     pub(crate) fn wish(self: &Arc<Self>, id: MemberId) {
         self.decide(|desk, now| desk.policy.wish(id, now));
@@ -202,6 +207,12 @@ impl Scheduler {
             self.settle(desk);
         }
         entry
+    }
+
+    /// Takes a place for a request that another process let in, whether there is one or not.
+    pub(crate) fn occupy(self: &Arc<Self>, id: MemberId) -> Place {
+        self.decide(|desk, now| desk.policy.occupy(id, now));
+        self.place(id)
     }
 
     fn place(self: &Arc<Self>, member: MemberId) -> Place {
@@ -270,11 +281,6 @@ impl Scheduler {
             }
             ended.await;
         }
-    }
-
-    /// Lets nothing be unloaded for a while, or lets it again.
-    pub(crate) fn pause_evictions(self: &Arc<Self>, paused: bool) {
-        self.decide(|desk, now| desk.policy.pause_evictions(paused, now));
     }
 
     /// Takes note of what the machine has free, seen by a look that began at `at`.

@@ -98,7 +98,9 @@ impl Coded for StoreError {
         match self {
             Self::Newer { .. } => ErrorCode::StoreNewer,
             Self::Open { source, .. } | Self::Statement { source, .. } if is_full(source) => ErrorCode::DiskFull,
-            Self::Open { .. } | Self::Statement { .. } | Self::Corrupt { .. } | Self::Closed => ErrorCode::StoreFailed,
+            Self::Open { .. } | Self::Statement { .. } | Self::Corrupt { .. } => ErrorCode::StoreFailed,
+            // It is closed when its owner goes, and never before.
+            Self::Closed => ErrorCode::DaemonStopping,
             Self::Io { source, .. } => home_failure::code(source),
         }
     }
@@ -164,4 +166,8 @@ pub trait StateStore: Send + Sync {
 
     /// Checks the whole database (`PRAGMA integrity_check`); an empty list means it is sound.
     async fn check(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Finishes what was asked before, and lets the database go. Everything after that fails with
+    /// [`StoreError::Closed`].
+    async fn close(&self);
 }

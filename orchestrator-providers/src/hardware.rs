@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use orchestrator_core::hardware::{Hardware, HardwareProbe};
@@ -14,11 +15,13 @@ use orchestrator_core::hardware::{Hardware, HardwareProbe};
 pub struct LinuxHardware {
     proc: PathBuf,
     cgroup: PathBuf,
+    /// The processor's name, read once: it never changes, and reading it wakes every processor of the machine.
+    cpu_name: Arc<OnceLock<Option<String>>>,
 }
 
 impl Default for LinuxHardware {
     fn default() -> Self {
-        Self { proc: PathBuf::from("/proc"), cgroup: PathBuf::from("/sys/fs/cgroup") }
+        Self { proc: PathBuf::from("/proc"), cgroup: PathBuf::from("/sys/fs/cgroup"), cpu_name: Arc::default() }
     }
 }
 
@@ -34,7 +37,10 @@ impl HardwareProbe for LinuxHardware {
     async fn probe(&self) -> Hardware {
         let here = self.clone();
         let cpu_count = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
-        let (cpu_name, memory) = tokio::task::spawn_blocking(move || (here.cpu_name(), here.memory())).await.unwrap_or_default();
+        let (cpu_name, memory) =
+            tokio::task::spawn_blocking(move || (here.cpu_name.get_or_init(|| here.cpu_name()).clone(), here.memory()))
+                .await
+                .unwrap_or_default();
         Hardware { cpu_name, cpu_count, memory_total_bytes: memory.0, memory_available_bytes: memory.1, devices: Vec::new() }
     }
 }

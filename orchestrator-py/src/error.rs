@@ -97,7 +97,8 @@ const fn class_of(code: ErrorCode) -> &'static str {
         | ErrorCode::EnvUnhealthy
         | ErrorCode::EnvNotInstalled => "EnvError",
         ErrorCode::Cancelled => "CancelledError",
-        ErrorCode::DaemonUnreachable
+        ErrorCode::DaemonBusy
+        | ErrorCode::DaemonUnreachable
         | ErrorCode::HomeOwned
         | ErrorCode::StoreNewer
         | ErrorCode::StoreFailed

@@ -8,7 +8,9 @@ use orchestrator_core::InstanceName;
 use orchestrator_core::event::Timestamp;
 
 pub use orchestrator_core::instance::logs::{LogLine, LogStream};
-pub use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, ServedModel};
+pub use orchestrator_core::memory_watch::StandingWarning;
+pub use orchestrator_core::orchestrator::predecessors::Predecessor;
+pub use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, RuntimeStatus, RuntimeSummary, ServedModel};
 
 /// The answer of `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +41,15 @@ pub struct DaemonStatus {
     pub uptime_seconds: u64,
     /// How many instances there are.
     pub instances: InstanceCounts,
+    /// How each kind of engine does.
+    #[serde(default)]
+    pub runtimes: Vec<RuntimeSummary>,
+    /// What a person should know for as long as it is so, such as a full memory.
+    #[serde(default)]
+    pub warnings: Vec<StandingWarning>,
+    /// Daemons that this one replaced and that still answer what had begun with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<Predecessor>,
 }
 
 /// How many instances there are.

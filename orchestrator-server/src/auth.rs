@@ -49,6 +49,8 @@ pub(crate) enum Refusal {
     ContentType {
         /// The type it says.
         found: Option<String>,
+        /// Whether a browser sent it: then it may be a form of another site.
+        from_browser: bool,
     },
     /// It has no valid key.
     #[error("the request carries {}", if *is_missing { "no API key" } else { "a wrong API key" })]
@@ -60,7 +62,15 @@ pub(crate) enum Refusal {
 
 impl Coded for Refusal {
     fn code(&self) -> ErrorCode {
-        ErrorCode::Forbidden
+        match self {
+            Self::ContentType { from_browser: false, .. } => ErrorCode::RequestInvalid,
+            Self::Host { .. }
+            | Self::Origin { .. }
+            | Self::CrossSite { .. }
+            | Self::Preflight
+            | Self::ContentType { .. }
+            | Self::Key { .. } => ErrorCode::Forbidden,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -79,8 +89,10 @@ impl Refusal {
     /// Describes the refusal for the client.
     pub(crate) fn into_problem(self) -> Problem {
         let mut problem = Problem::from_error(&self);
-        if matches!(self, Self::Key { .. }) {
-            problem.status = StatusCode::UNAUTHORIZED.as_u16();
+        match self {
+            Self::Key { .. } => problem.status = StatusCode::UNAUTHORIZED.as_u16(),
+            Self::ContentType { from_browser: false, .. } => problem.status = StatusCode::UNSUPPORTED_MEDIA_TYPE.as_u16(),
+            _ => {}
         }
         problem
     }
@@ -211,16 +223,22 @@ fn check_content_type(head: &Parts) -> Result<(), Refusal> {
     if !changes_state(&head.method) {
         return Ok(());
     }
+    let from_browser = comes_from_browser(&head.headers);
     let mut values = head.headers.get_all(header::CONTENT_TYPE).iter();
     let Some(value) = values.next() else {
-        return if has_body(&head.headers) { Err(Refusal::ContentType { found: None }) } else { Ok(()) };
+        return if has_body(&head.headers) { Err(Refusal::ContentType { found: None, from_browser }) } else { Ok(()) };
     };
     let text = String::from_utf8_lossy(value.as_bytes());
     let essence = text.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") && values.next().is_none() {
         return Ok(());
     }
-    Err(Refusal::ContentType { found: Some(format!("`{}`", shown(&text))) })
+    Err(Refusal::ContentType { found: Some(format!("`{}`", shown(&text))), from_browser })
+}
+
+/// Browsers say so with every request that could change something.
+fn comes_from_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
 fn has_body(headers: &HeaderMap) -> bool {

@@ -101,8 +101,14 @@ pub(crate) struct Gateway<A> {
 }
 
 impl<A: Admission> Gateway<A> {
+    #[cfg(test)]
     pub(crate) fn new(admission: A, limits: &LimitsConfig, tasks: TaskTracker) -> Self {
-        let proxy = Proxy { pool: Arc::default(), stations: Arc::default(), first_byte: limits.first_byte.get() };
+        Self::counting(admission, limits, tasks, Arc::default())
+    }
+
+    /// Makes a gateway that keeps what it counts in `stations`.
+    pub(crate) fn counting(admission: A, limits: &LimitsConfig, tasks: TaskTracker, stations: Arc<Stations>) -> Self {
+        let proxy = Proxy { pool: Arc::default(), stations, first_byte: limits.first_byte.get() };
         let largest_body = usize::try_from(limits.max_body_mb).unwrap_or(usize::MAX).saturating_mul(1024 * 1024);
         let started = Timestamp::now().as_millis() / 1_000;
         Self { admission, proxy: Arc::new(proxy), largest_body, started, tasks, pace: tools::Pace::default() }

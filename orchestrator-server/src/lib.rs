@@ -18,4 +18,4 @@ mod socket_path;
 
 pub use auth::ApiKeyError;
 pub use client::{Client, ClientError, GatewayAnswer};
-pub use daemon::{Daemon, DaemonError, DaemonFile, DaemonOptions};
+pub use daemon::{Daemon, DaemonEnd, DaemonError, DaemonFile, DaemonOptions, Estate, Inheritance, Reopen, Succession, take_over};

@@ -36,6 +36,8 @@ pub(crate) struct Control {
     pub(crate) shutdown: watch::Sender<Option<ShutdownRequest>>,
     /// Ends the streams when the daemon goes down.
     pub(crate) ending: CancellationToken,
+    /// Ends the streams of what only the owner of the home sees, when that is somebody else.
+    pub(crate) streams: CancellationToken,
 }
 
 type Answer<T> = Result<axum::Json<T>, Refused>;

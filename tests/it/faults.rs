@@ -73,6 +73,16 @@ fn engines_see_that_clients_went_away() {
 }
 
 #[test]
+fn a_crowd_of_streams_is_served_as_far_as_there_is_room() {
+    holds(17, 1);
+}
+
+#[test]
+fn slow_clients_are_let_go_and_keep_nobody_waiting() {
+    holds(18, 1);
+}
+
+#[test]
 fn a_clock_that_jumps_changes_no_wait() {
     holds(20, 2);
 }
@@ -80,4 +90,9 @@ fn a_clock_that_jumps_changes_no_wait() {
 #[test]
 fn secrets_stay_where_they_belong_and_control_characters_are_shown() {
     holds(23, 3);
+}
+
+#[test]
+fn a_replaced_daemon_refuses_nothing_and_breaks_no_stream() {
+    holds(24, 6);
 }

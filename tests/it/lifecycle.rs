@@ -82,6 +82,65 @@ fn an_engine_that_exits_at_once_is_reported_at_once_with_its_last_words() {
 }
 
 #[test]
+fn the_cause_of_a_failure_is_told_in_words() {
+    let cases = [
+        (
+            "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 137438953504\n",
+            "out_of_memory",
+            "it ran out of memory",
+        ),
+        ("error: invalid argument: --no-such-flag\n", "bad_argument", "it refused an argument"),
+        ("couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080\n", "port_taken", "its port was taken"),
+        ("error while loading shared libraries: libggml.so: cannot open shared object file\n", "missing_library", "a library is missing"),
+        (
+            "llama_model_load: error loading model: unknown model architecture: 'zzz'\n",
+            "unknown_architecture",
+            "it does not know the model's architecture",
+        ),
+    ];
+    for (stderr, kind, words) in cases {
+        let home = TestHome::new();
+        let end = ExitAtStart { status: 1, stderr: stderr.to_owned() };
+        let config = home.config("demo", &Behaviour { exit_at_start: Some(end), ..Behaviour::default() });
+        // A port of its own, as another one would be tried where it was ours to choose.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        home.write_config("demo", &config.edit("/server", json!({ "port": port })).edit("/restart_policy/max_retries", json!(0)));
+        home.orch(&["up", "--no-wait", "demo"]).assert_ok();
+        home.wait_for_row("demo", "it has failed", |row| row["state"] == "failed");
+        let description = home.json(&["describe", "demo"]);
+        assert_eq!(description["state"]["failure"]["detail"]["cause"]["kind"], kind, "{description}");
+        let reason = description["reason"].as_str().unwrap();
+        assert!(reason.starts_with("failed since ") && reason.contains(words), "{reason}");
+        let events = description["events"].as_array().unwrap();
+        assert!(events.len() <= 10 && events.last().unwrap()["message"].as_str().unwrap().contains(words), "{description}");
+    }
+}
+
+#[test]
+fn a_full_memory_is_shown_for_as_long_as_it_is_full() {
+    let home = TestHome::new();
+    // Every machine is fuller than this.
+    std::fs::write(home.path().join("config.yaml"), "gateway: { port: 0 }\nlimits: { memory_warning_percent: 1 }\n").unwrap();
+    home.add("demo", &Behaviour::default());
+    home.orch(&["up", "demo"]).assert_ok();
+    let status = wait_until("the status warns", SOON, || {
+        Some(home.json(&["daemon", "status"])).filter(|status| status["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty()))
+    });
+    let message = status["warnings"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("the machine's memory is ") && message.contains("% full"), "{message}");
+    assert_eq!(status["runtimes"][0]["status"], "online", "{status}");
+    for arguments in [&["ps"][..], &["health"], &["daemon", "status"]] {
+        let outcome = home.orch(arguments).assert_ok();
+        assert!(outcome.stderr.contains("warning: the machine's memory is "), "{arguments:?}: {}", outcome.stderr);
+    }
+    let events = home.orch(&["events"]).assert_ok().stdout;
+    assert_eq!(events.matches("the machine's memory is ").count(), 1, "one warning: {events}");
+    let text = home.orch(&["health"]).assert_ok().stdout;
+    assert!(text.contains("The runtime llama_cpp is online: 1 of 1 instances healthy."), "{text}");
+    assert_eq!(home.json(&["health"])[0]["runtime_status"], "online");
+}
+
+#[test]
 fn a_failure_that_would_come_again_is_not_repeated() {
     let home = TestHome::new();
     let starts_file = home.path().join("starts");

@@ -5,8 +5,11 @@
 mod bad_input;
 mod faults;
 mod gateway;
+mod handover;
 mod homes;
 mod lifecycle;
+mod observability;
+mod queueing;
 mod recovery;
 mod regressions;
 mod reload;

@@ -9,19 +9,23 @@ mod children;
 mod clients_abort;
 mod clock_jumps;
 mod crash_loop;
+mod crowd;
 mod daemon_killed;
 mod damaged_database;
 mod disk_full;
 mod engine_killed;
 mod engine_stopped;
+mod many_streams;
 mod observe;
 mod preload;
 mod random;
 mod report;
+mod slow_clients;
 mod small_disk;
 mod squatter;
 mod stage;
 mod stale_pids;
+mod upgrade;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -47,7 +51,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 13] = [
+pub const ROWS: [Row; 16] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -59,8 +63,11 @@ pub const ROWS: [Row; 13] = [
     damaged_database::ROW,
     bad_backend::ROW,
     clients_abort::ROW,
+    many_streams::ROW,
+    slow_clients::ROW,
     clock_jumps::ROW,
     canaries::ROW,
+    upgrade::ROW,
 ];
 
 /// Returns the row with this number.

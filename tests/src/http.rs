@@ -70,7 +70,8 @@ pub fn send_with(endpoint: &str, method: &str, path: &str, headers: &[(&str, &st
     response
 }
 
-fn read_head(stream: TcpStream) -> std::io::Result<Response> {
+/// Reads the head of an answer.
+pub(crate) fn read_head(stream: TcpStream) -> std::io::Result<Response> {
     let broken = || std::io::Error::new(std::io::ErrorKind::InvalidData, "no valid head of a response");
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
@@ -138,6 +139,11 @@ impl Response {
                 Ok(Some(piece))
             }
         }
+    }
+
+    /// Returns the connection, to be closed from elsewhere.
+    pub(crate) fn connection(&self) -> std::io::Result<TcpStream> {
+        self.body.reader.get_ref().try_clone()
     }
 
     /// Reads the whole body as text.

@@ -16,6 +16,9 @@ pub(crate) struct ServeArguments {
     /// Detaches from the terminal: how other commands start it
     #[arg(long, hide = true)]
     pub(crate) background: bool,
+    /// Takes the place of the daemon that runs, without a gap
+    #[arg(long, hide = true)]
+    pub(crate) take_over: bool,
 }
 
 /// What may follow `orch daemon`.
@@ -31,6 +34,17 @@ Does nothing but tell the endpoint if the daemon is running.")]
     Start,
     /// Stops the daemon
     Stop(StopArguments),
+    /// Replaces the daemon by this program, without a gap
+    #[command(after_help = "\
+Examples:
+  orch daemon restart
+  orch daemon restart && orch daemon status
+
+The way to upgrade, and to take over a changed config.yaml.
+Servers go on running, no request is refused, and no stream
+is cut: the old daemon ends when what had begun with it has.
+If the new one does not come up, the old one goes on.")]
+    Restart,
     /// Tells whether the daemon runs, and where
     #[command(after_help = "\
 Examples:

@@ -50,7 +50,8 @@ fn state_section(description: &InstanceDescription) -> String {
     let summary = &description.summary;
     let mut text = heading("State");
     let word = description.state.name().style(state::health_style(summary.health)).to_string();
-    text.push_str(&format!("  {:<14} {word}: {}\n", "state", format::printable(&state::reason(&description.state))));
+    text.push_str(&format!("  {:<14} {word}\n", "state"));
+    text.push_str(&fact("why", &description.reason));
     text.push_str(&fact("health", summary.health.as_str()));
     if let Some(server) = description.state.server() {
         text.push_str(&fact("server", &format!("{} on {}", server.identity, server.address)));
@@ -60,6 +61,9 @@ fn state_section(description: &InstanceDescription) -> String {
     }
     if let Some(memory) = summary.memory_mb {
         text.push_str(&fact("memory", &format::megabytes(memory)));
+    }
+    if let Some(memory) = summary.vram_mb {
+        text.push_str(&fact("GPU memory", &format::megabytes(memory)));
     }
     text.push_str(&fact("restarts", &summary.restarts.to_string()));
     text.push_str(&fact("requests", &format!("{} under way", description.requests_in_flight)));

@@ -8,7 +8,7 @@ use crate::output::table::{self, Cell, Column};
 use crate::output::{format, state};
 
 /// The columns. The numbers say which goes first where it is narrow.
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 12] = [
     Column::words("NAME", 0),
     Column::numbers("PID", 3),
     Column::numbers("PORT", 1),
@@ -19,8 +19,14 @@ const COLUMNS: [Column; 11] = [
     Column::words("HEALTH", 0),
     Column::numbers("UPTIME", 2),
     Column::numbers("MEMORY", 4),
+    VRAM,
     Column::numbers("RESTARTS", 6),
 ];
+
+/// Shown only where a GPU tells of an instance.
+const VRAM: Column = Column::numbers("VRAM", 4);
+/// Where it stands.
+const VRAM_INDEX: usize = 10;
 
 /// How much of a model's name is shown.
 const LONGEST_MODEL: usize = 40;
@@ -40,14 +46,22 @@ pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     for problem in &list.problems {
         output.problem(problem);
     }
+    output.warnings(&list.warnings);
     Ok(())
 }
 
 /// Lays out the table.
 #[must_use]
 pub(crate) fn render(instances: &[InstanceSummary], width: Option<usize>) -> String {
-    let rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
-    table::render(&COLUMNS, &rows, width)
+    let mut columns = COLUMNS.to_vec();
+    let mut rows: Vec<Vec<Cell>> = instances.iter().map(row).collect();
+    if instances.iter().all(|instance| instance.vram_mb.is_none()) {
+        columns.remove(VRAM_INDEX);
+        for row in &mut rows {
+            row.remove(VRAM_INDEX);
+        }
+    }
+    table::render(&columns, &rows, width)
 }
 
 fn row(instance: &InstanceSummary) -> Vec<Cell> {
@@ -67,6 +81,7 @@ fn row(instance: &InstanceSummary) -> Vec<Cell> {
         Cell::new(health).styled(state::health_style(instance.health)),
         Cell::optional(instance.uptime_seconds.map(format::uptime)),
         Cell::optional(instance.memory_mb.map(format::megabytes)),
+        Cell::optional(instance.vram_mb.map(format::megabytes)),
         Cell::new(instance.restarts.to_string()),
     ]
 }
@@ -95,6 +110,7 @@ mod tests {
             health: Health::Healthy,
             uptime_seconds: Some(192),
             memory_mb: Some(412),
+            vram_mb: None,
             restarts: 0,
         };
         let stopped = InstanceSummary {
@@ -126,6 +142,13 @@ mod tests {
     #[test]
     fn everything_is_shown_where_there_is_room() {
         insta::assert_snapshot!(plain(None));
+    }
+
+    #[test]
+    fn the_memory_of_gpus_is_shown_where_one_tells() {
+        let mut instances = instances();
+        instances[0].vram_mb = Some(5_120);
+        insta::assert_snapshot!(anstream::adapter::strip_str(&render(&instances, None)).to_string());
     }
 
     #[test]

@@ -1,16 +1,26 @@
 //! `orch serve`: the daemon in the foreground, or, when another command starts it, detached from its terminal.
 
-use orchestrator_core::config::load_daemon_config;
-use orchestrator_core::orchestrator::ShutdownMode;
-use orchestrator_core::{ErrorCode, Problem};
-use orchestrator_server::{Daemon, DaemonOptions};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use orchestrator_core::config::{DaemonConfig, load_daemon_config};
+use orchestrator_core::orchestrator::{OwnerLock, ShutdownMode};
+use orchestrator_core::{ErrorCode, Orchestrator, Paths, Problem};
+use orchestrator_server::{Daemon, DaemonEnd, DaemonOptions, Inheritance, Succession, take_over};
 use owo_colors::OwoColorize as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::daemon::ServeArguments;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::logging::{self, Speaker};
 use crate::provider_settings;
+
+/// How long the lock of a daemon that was killed may stay.
+const TAKEN_APART: Duration = Duration::from_secs(2);
+/// How often is looked whether it is gone.
+const POLL: Duration = Duration::from_millis(10);
 
 /// Serves the home until a signal comes or a client asks for the end.
 pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result<(), CommandError> {
@@ -21,21 +31,49 @@ pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result
     // From here on a signal ends the daemon in order, at whatever instant it comes.
     let mut signals = Signals::listen()?;
     let config = load_daemon_config(&paths.config_file())?;
-    let opening = orchestrator_providers::builder(paths.clone(), &provider_settings::from_environment()).config(config).open();
+    logging::start(&context.globals, Speaker::Daemon, config.log.format);
+    let inheritance = if arguments.take_over {
+        tokio::select! {
+            taken = take_over(paths) => taken?,
+            () = signals.next() => return Ok(()),
+        }
+    } else {
+        None
+    };
+    let (lock, estate) = inheritance.map(|Inheritance { lock, estate }| (lock, estate)).unzip();
+    let reopen = opener(paths.clone(), config);
+    let opening = async {
+        match lock {
+            Some(lock) => reopen(Some(lock)).await,
+            None if arguments.take_over => open_after_an_end(&reopen).await,
+            None => reopen(None).await,
+        }
+    };
     let orchestrator = tokio::select! {
         opened = opening => opened?,
         () = signals.next() => return Ok(()),
     };
-    let daemon = match Daemon::start(orchestrator.clone(), DaemonOptions::default()).await {
+    let succession = Succession { estate, reopen: Some(Arc::new(move |lock| reopen(Some(lock)))) };
+    let daemon = match Daemon::succeed(orchestrator.clone(), DaemonOptions::default(), succession).await {
         Ok(daemon) => daemon,
         Err(error) => {
             orchestrator.shutdown(ShutdownMode::LeaveRunning).await;
             return Err(Problem::from(error).into());
         }
     };
+    // What is opened anew after a failed hand-over is another one.
+    drop(orchestrator);
     announce(context, &daemon, arguments.background)?;
     let mode = tokio::select! {
-        request = daemon.wait_shutdown_requested() => if request.stop_instances { ShutdownMode::StopAll } else { ShutdownMode::LeaveRunning },
+        end = daemon.wait_end() => match end {
+            DaemonEnd::Asked(request) if request.stop_instances => ShutdownMode::StopAll,
+            DaemonEnd::Asked(_) => ShutdownMode::LeaveRunning,
+            DaemonEnd::Replaced { pid } => return drain(context, daemon, signals, pid).await,
+            DaemonEnd::Closed(problem) => {
+                daemon.drain().await;
+                return Err(problem.into());
+            }
+        },
         () = signals.next() => ShutdownMode::LeaveRunning,
     };
     match mode {
@@ -49,6 +87,43 @@ pub(crate) async fn run(context: &Context, arguments: &ServeArguments) -> Result
             Err(problem.with_hint("nothing is lost: servers that run are taken over by the next daemon").into())
         }
     }
+}
+
+/// A home that is being opened.
+type Opening = Pin<Box<dyn Future<Output = Result<Orchestrator, Problem>> + Send>>;
+
+/// Returns how the home is opened, the first time and after a hand-over that failed.
+fn opener(paths: Paths, config: DaemonConfig) -> impl Fn(Option<OwnerLock>) -> Opening + Send + Sync {
+    let settings = provider_settings::from_environment();
+    move |lock| {
+        let builder = orchestrator_providers::builder(paths.clone(), &settings).config(config.clone());
+        let builder = match lock {
+            Some(lock) => builder.lock(lock),
+            None => builder,
+        };
+        Box::pin(builder.open())
+    }
+}
+
+/// Opens a home whose daemon was killed a moment ago: the system may still be taking it apart.
+async fn open_after_an_end(open: &impl Fn(Option<OwnerLock>) -> Opening) -> Result<Orchestrator, Problem> {
+    let deadline = Instant::now() + TAKEN_APART;
+    loop {
+        match open(None).await {
+            Err(problem) if problem.code == ErrorCode::HomeOwned && Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Answers what had begun before another daemon took our place, unless a signal comes.
+async fn drain(context: &Context, daemon: Daemon, mut signals: Signals, successor: i32) -> Result<(), CommandError> {
+    context.output.note(&format!("Process {successor} took our place; this one ends with the last request that had begun with it."));
+    tokio::select! {
+        () = daemon.drain() => tracing::info!("everything that had begun here has ended"),
+        () = signals.next() => tracing::warn!("a signal ended what had begun here"),
+    }
+    Ok(())
 }
 
 fn announce(context: &Context, daemon: &Daemon, background: bool) -> Result<(), CommandError> {

@@ -2,6 +2,7 @@
 
 use orchestrator_core::event::Timestamp;
 use orchestrator_core::instance::{Failure, Health, InstanceState, StartStep};
+use orchestrator_core::orchestrator::RuntimeStatus;
 use owo_colors::Style;
 
 /// Returns the colour of a health.
@@ -12,6 +13,16 @@ pub(crate) fn health_style(health: Health) -> Style {
         Health::Loading => Style::new().yellow(),
         Health::Unhealthy | Health::Error => Style::new().red(),
         Health::Unknown => Style::new().dimmed(),
+    }
+}
+
+/// Returns the colour of how a runtime does.
+#[must_use]
+pub(crate) fn runtime_style(status: RuntimeStatus) -> Style {
+    match status {
+        RuntimeStatus::Online => Style::new().green(),
+        RuntimeStatus::Degraded => Style::new().yellow(),
+        RuntimeStatus::Offline => Style::new().dimmed(),
     }
 }
 

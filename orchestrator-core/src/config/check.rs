@@ -7,6 +7,7 @@ use super::load::Naming;
 use super::tree::{Node, shorten};
 use super::{ConfigDuration, DaemonConfig};
 use crate::instance::InstanceSpec;
+use crate::instance::spec::{HealthcheckSpec, ProbeKind};
 
 /// Lists the rules that an instance's configuration breaks.
 pub(super) fn instance(spec: &InstanceSpec, tree: &Node, naming: Naming<'_>) -> Vec<ConfigFault> {
@@ -22,7 +23,7 @@ pub(super) fn instance(spec: &InstanceSpec, tree: &Node, naming: Naming<'_>) -> 
     }
     rules.aliases(spec);
     rules.environment(&spec.env);
-    rules.arguments(&spec.args);
+    rules.arguments(&["args"], &spec.args);
     rules.server(spec);
     rules.healthcheck(spec);
     rules.restart_policy(spec);
@@ -65,6 +66,13 @@ pub(super) fn daemon(config: &DaemonConfig, tree: &Node) -> Vec<ConfigFault> {
     }
     rules.longer_than_nothing(&["limits", "start_wait"], config.limits.start_wait, "the default is `10m`");
     rules.longer_than_nothing(&["limits", "first_byte"], config.limits.first_byte, "the default is `10m`");
+    if config.limits.memory_warning_percent > 100 {
+        rules.break_with(
+            &["limits", "memory_warning_percent"],
+            format!("`limits.memory_warning_percent` must be from 0 to 100, found {}", config.limits.memory_warning_percent),
+            "the default is 85; 0 turns the warning off",
+        );
+    }
     rules.longer_than_nothing(&["limits", "priority_step"], config.limits.priority_step, "the default is `10s`");
     match config.first_instance_port {
         Some(0) => rules.break_with(
@@ -148,11 +156,11 @@ impl Rules<'_> {
         }
     }
 
-    fn arguments(&mut self, arguments: &[String]) {
+    fn arguments(&mut self, keys: &[&str], arguments: &[String]) {
         for (index, argument) in arguments.iter().enumerate() {
             if argument.contains(['\0', '\n', '\r']) {
                 self.break_item(
-                    &["args"],
+                    keys,
                     index,
                     "the argument holds a NUL character or a line break",
                     "write each argument as an item of its own",
@@ -174,18 +182,53 @@ impl Rules<'_> {
 
     fn healthcheck(&mut self, spec: &InstanceSpec) {
         let check = &spec.healthcheck;
-        if let Some(path) = &check.path
-            && (!path.starts_with('/') || path.starts_with("//") || !path.chars().all(|character| character.is_ascii_graphic()))
-        {
-            self.break_with(
-                &["healthcheck", "path"],
-                format!("`healthcheck.path` must start with one `/` and hold no spaces, found `{}`", shorten(path)),
-                "write the path alone, such as `/health`",
-            );
+        // A default that is written out says nothing.
+        let fallback_path = Some(&check.fallback_path).filter(|path| **path != HealthcheckSpec::default().fallback_path);
+        for (key, path) in [("path", check.path.as_ref()), ("fallback_path", fallback_path)] {
+            let Some(path) = path else { continue };
+            if !is_url_path(path) {
+                self.break_with(
+                    &["healthcheck", key],
+                    format!("`healthcheck.{key}` must start with one `/` and hold no spaces, found `{}`", shorten(path)),
+                    "write the path alone, such as `/health`",
+                );
+            } else if check.probe != ProbeKind::Http {
+                self.break_with(
+                    &["healthcheck", key],
+                    format!("`healthcheck.{key}` has no meaning for the probe `{}`", check.probe.as_str()),
+                    "take it out, or write `probe: http`",
+                );
+            }
         }
+        self.probe_command(spec);
         self.longer_than_nothing(&["healthcheck", "interval"], check.interval, "the default is `5s`");
         self.longer_than_nothing(&["healthcheck", "timeout"], check.timeout, "the default is `5s`");
         self.longer_than_nothing(&["healthcheck", "start_period"], check.start_period, "the default is `10m`");
+    }
+
+    fn probe_command(&mut self, spec: &InstanceSpec) {
+        let check = &spec.healthcheck;
+        match (check.probe, check.command.first()) {
+            (ProbeKind::Command, None) => self.break_with(
+                &["healthcheck", "probe"],
+                "the probe `command` needs `healthcheck.command`".to_owned(),
+                "write the program and its arguments, such as `command: [/usr/local/bin/check-model]`",
+            ),
+            (ProbeKind::Command, Some(program)) if program.is_empty() || (program.contains('/') && !program.starts_with('/')) => self
+                .break_item(
+                    &["healthcheck", "command"],
+                    0,
+                    &format!("the program must be a whole path or a bare name, found `{}`", shorten(program)),
+                    "write `/usr/local/bin/check-model`, or `curl` for a program on the search path",
+                ),
+            (ProbeKind::Http | ProbeKind::Tcp, Some(_)) => self.break_with(
+                &["healthcheck", "command"],
+                format!("`healthcheck.command` has no meaning for the probe `{}`", check.probe.as_str()),
+                "take it out, or write `probe: command`",
+            ),
+            _ => {}
+        }
+        self.arguments(&["healthcheck", "command"], &check.command);
     }
 
     fn restart_policy(&mut self, spec: &InstanceSpec) {
@@ -218,6 +261,10 @@ impl Rules<'_> {
             }
         }
     }
+}
+
+fn is_url_path(path: &str) -> bool {
+    path.starts_with('/') && !path.starts_with("//") && path.chars().all(|character| character.is_ascii_graphic())
 }
 
 fn refuse_alias(alias: &str) -> Option<&'static str> {

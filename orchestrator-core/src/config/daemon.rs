@@ -17,6 +17,8 @@ pub struct DaemonConfig {
     pub gateway: GatewayConfig,
     /// What may be spent.
     pub limits: LimitsConfig,
+    /// What the daemon writes about itself.
+    pub log: LogConfig,
     /// The port that the first instance gets, for its own web page. Others get free ports.
     #[schemars(example = 8585)]
     pub first_instance_port: Option<u16>,
@@ -50,6 +52,25 @@ impl Default for GatewayConfig {
     }
 }
 
+/// What the daemon writes about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// How a line looks: `text` for people, `json` for programs.
+    pub format: LogFormat,
+}
+
+/// How a line of the daemon's log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// One JSON object, with the request's id and the instance as fields of their own.
+    Json,
+}
+
 /// What may be spent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -61,6 +82,11 @@ pub struct LimitsConfig {
     pub start_wait: ConfigDuration,
     /// How long an engine may take to answer the head of a response.
     pub first_byte: ConfigDuration,
+    /// How full the machine's memory, or that of a device, may be before a warning is shown, in percent. 0 turns the
+    /// warning off.
+    pub memory_warning_percent: u8,
+    /// How long a daemon that was replaced (`orch daemon restart`) goes on with the answers that had begun.
+    pub replaced_drain: ConfigDuration,
     /// How long a switch to another model, or a changed configuration, waits for the requests that are under way.
     pub drain: ConfigDuration,
     /// How many instances may run at once. As many as fit into memory, when it is left out.
@@ -95,6 +121,8 @@ impl Default for LimitsConfig {
             max_body_mb: 32,
             start_wait: ConfigDuration::from_secs(600),
             first_byte: ConfigDuration::from_secs(600),
+            memory_warning_percent: 85,
+            replaced_drain: ConfigDuration::from_secs(3_600),
             drain: ConfigDuration::from_secs(30),
             max_running: None,
             memory_mb: None,

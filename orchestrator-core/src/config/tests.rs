@@ -26,12 +26,12 @@ fn name(file: &Path) -> String {
 
 enum Loaded {
     Instance(Box<InstanceSpec>),
-    Daemon(DaemonConfig),
+    Daemon(Box<DaemonConfig>),
 }
 
 fn load(file: &Path) -> Result<Loaded, ConfigError> {
     if name(file).starts_with("daemon-") {
-        load_daemon_config(file).map(Loaded::Daemon)
+        load_daemon_config(file).map(|config| Loaded::Daemon(Box::new(config)))
     } else {
         load_instance(file, Naming::Free).map(Box::new).map(Loaded::Instance)
     }
@@ -62,7 +62,7 @@ fn every_valid_sample_loads_and_survives_a_round_trip() {
             }
             Loaded::Daemon(config) => {
                 let text = serde_json::to_string(&config).unwrap();
-                assert_eq!(parse_daemon_config(&text, &file).unwrap(), config, "{}", file.display());
+                assert_eq!(parse_daemon_config(&text, &file).unwrap(), *config, "{}", file.display());
             }
         }
     }

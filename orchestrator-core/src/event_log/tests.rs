@@ -87,6 +87,8 @@ impl StateStore for Moody {
     async fn check(&self) -> Result<Vec<String>, StoreError> {
         self.store.check().await
     }
+
+    async fn close(&self) {}
 }
 
 struct Fixture {

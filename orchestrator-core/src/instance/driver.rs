@@ -37,6 +37,7 @@ use crate::launcher::{LaunchError, Workload, WorkloadExit};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
 use crate::scheduler::policy::{Eviction, MemberId, MemoryNeed};
+use crate::store::InstanceRecord;
 use launch::{LaunchOutcome, LaunchRequest, Launched};
 use logs::LogKeeper;
 use phase::{Loading, Phase, Trouble};
@@ -104,7 +105,24 @@ pub(crate) enum Beginning {
     /// Nothing runs, and something should: its server died while nobody watched.
     Lost { restarts: u32 },
     /// A server of an earlier owner runs.
-    Adopted { adopted: Adopted, held: MemoryNeed, wanted: bool, restarts: u32 },
+    Adopted {
+        adopted: Adopted,
+        held: MemoryNeed,
+        wanted: bool,
+        restarts: u32,
+        /// What the store holds of it, where that is just this.
+        stored: Option<Box<InstanceRecord>>,
+    },
+}
+
+impl Beginning {
+    const fn why(&self) -> &'static str {
+        match self {
+            Self::Stopped => "it has not been started yet",
+            Self::Lost { .. } => "its server ended while nobody watched it",
+            Self::Adopted { .. } => "its server was taken over from an earlier owner",
+        }
+    }
 }
 
 /// Others' end of an instance's task.
@@ -127,23 +145,26 @@ impl InstanceHandle {
 /// Starts the task of one instance.
 pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning: Beginning) -> InstanceHandle {
     let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
-    let (phase, wanted, restarts, held) = match beginning {
-        Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None),
+    let cause = beginning.why().to_owned();
+    let (phase, wanted, restarts, held, stored) = match beginning {
+        Beginning::Stopped => (Phase::Stopped { last_exit: None }, false, 0, None, None),
         Beginning::Lost { restarts } => {
             let report = ExitReport { cause: ExitCause::Unknown, stderr_tail: Vec::new(), at: Timestamp::now() };
             let waiting = Phase::Backoff { until: Instant::now(), due: Timestamp::now(), attempt: 1, failure: Failure::Exited(report) };
-            (waiting, true, restarts, None)
+            (waiting, true, restarts, None, None)
         }
-        Beginning::Adopted { adopted, held, wanted, restarts } => {
-            (Phase::Loading(Loading::begin(adopted, &spec, 0)), wanted, restarts, Some(held))
+        Beginning::Adopted { adopted, held, wanted, restarts, stored } => {
+            let phase = Phase::Loading(Loading::taken_over(adopted, services, &spec));
+            (phase, wanted, restarts, Some(held), stored.map(|stored| *stored))
         }
     };
     let workload = phase.workload().cloned();
     let member = services.scheduler.enrol(&spec, held);
-    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), restarts, next_start: phase.next_start(), generation: 0 };
+    let (since, next_start) = (Timestamp::now(), phase.next_start());
+    let snapshot = InstanceSnapshot { spec: spec.clone(), state: phase.state(), since, cause, restarts, next_start, generation: 0 };
     let (publisher, snapshot) = watch::channel(snapshot);
     let (workload_publisher, workload) = watch::channel(workload);
-    let span = info_span!("instance", name = %spec.name);
+    let span = info_span!("task", instance = %spec.name);
     let driver = Driver {
         name: spec.name.clone(),
         spec,
@@ -154,6 +175,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: Arc<InstanceSpec>, beginning
         last_port: None,
         phase,
         then_start: false,
+        stored,
         unrecorded: None,
         logs: LogKeeper::new(),
         inbox,
@@ -179,6 +201,8 @@ struct Driver {
     phase: Phase,
     /// Whether the server that is being ended is replaced by a new one.
     then_start: bool,
+    /// What the store holds of it, where that is known.
+    stored: Option<InstanceRecord>,
     /// Set while the store does not hold what is so.
     unrecorded: Option<Unrecorded>,
     logs: LogKeeper,
@@ -227,32 +251,38 @@ impl Driver {
             DriverEvent::Exited(exit) => self.handle_exit(exit).await,
             DriverEvent::Probed(outcome) => self.handle_probe(outcome).await,
             DriverEvent::Stopped(result) => self.handle_stopped(result).await,
-            DriverEvent::RestartDue => self.restart_now().await,
+            DriverEvent::RestartDue => self.restart_now(),
             DriverEvent::RecordDue => self.persist().await,
             DriverEvent::Detach => {}
         }
     }
 
-    async fn restart_now(&mut self) {
+    /// Starts a server again by ourselves. Nobody waits for an acknowledgement, so nothing is written before: the note
+    /// of the new server says it all, and until then its marks do.
+    fn restart_now(&mut self) {
         self.restarts = self.restarts.saturating_add(1);
-        self.begin_start("its server is started again").await;
+        let starting = self.prepare_start();
+        self.show(starting, "its server is started again");
     }
 
     async fn begin_start(&mut self, why: &str) {
+        let starting = self.prepare_start();
+        self.enter(starting, why).await;
+    }
+
+    fn prepare_start(&mut self) -> Phase {
         self.then_start = false;
         self.services.scheduler.configure_member(self.member, &self.spec);
         let (spec, logs) = (self.spec.clone(), self.logs.clone());
         let request = LaunchRequest { member: self.member, spec, logs, last_port: self.last_port };
-        let launch = launch::launch(self.services.clone(), request);
-        self.enter(Phase::starting(launch), why).await;
+        Phase::starting(launch::launch(self.services.clone(), request))
     }
 
     async fn handle_launched(&mut self, launched: Launched) {
         self.last_port = Some(launched.server.address.port());
         let why = format!("{} listens on {}", launched.server.identity, launched.server.address);
-        let adopted = Adopted { workload: launched.workload, server: launched.server };
         let stop_was_asked = matches!(self.phase, Phase::Starting { stop_asked: true, .. });
-        let loading = Loading::begin(adopted, &self.spec, launched.stderr_offset);
+        let loading = Loading::started(launched, &self.services, &self.spec);
         self.enter(Phase::Loading(loading), &why).await;
         if stop_was_asked {
             self.begin_stop(Trouble::Requested).await;
@@ -268,7 +298,31 @@ impl Driver {
         self.announce(before, why);
     }
 
+    /// Changes the phase and tells everybody; what must be remembered is written later.
+    fn show(&mut self, phase: Phase, why: &str) {
+        let before = self.phase.state().name();
+        self.phase = phase;
+        self.workload_publisher.send_replace(self.phase.workload().cloned());
+        self.announce(before, why);
+    }
+
+    /// Changes the phase, as its server is gone, and tells everybody but the scheduler that its room is free: that is to
+    /// be said when what it left is gone too.
+    fn show_loss(&mut self, phase: Phase, why: &str) {
+        let before = self.phase.state().name();
+        self.phase = phase;
+        self.workload_publisher.send_replace(None);
+        self.tell(before, why);
+        self.services.scheduler.observe_leaving(self.member);
+    }
+
     fn announce(&mut self, before: &str, why: &str) {
+        self.tell(before, why);
+        self.show_scheduler();
+    }
+
+    /// Tells everybody but the scheduler of the present state and why it came.
+    fn tell(&mut self, before: &str, why: &str) {
         let state = self.phase.state();
         let mut data = serde_json::json!({ "from": before, "to": state.name(), "cause": why });
         if let Some(failure) = state.failure() {
@@ -276,16 +330,32 @@ impl Driver {
         }
         let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()));
         self.services.events.record(draft.about(&self.name).with_data(data));
-        self.publish();
+        let (since, cause, next_start) = (Timestamp::now(), why.to_owned(), self.phase.next_start());
+        self.publisher.send_modify(|snapshot| {
+            *snapshot = InstanceSnapshot {
+                spec: self.spec.clone(),
+                state,
+                since,
+                cause,
+                restarts: self.restarts,
+                next_start,
+                generation: snapshot.generation + 1,
+            };
+        });
     }
 
+    /// Tells everybody what changed within the present state.
     fn publish(&mut self) {
         let (spec, state, restarts, next_start) = (self.spec.clone(), self.phase.state(), self.restarts, self.phase.next_start());
         self.publisher.send_modify(|snapshot| {
-            let generation = snapshot.generation + 1;
-            *snapshot = InstanceSnapshot { spec, state, restarts, next_start, generation };
+            let (since, cause, generation) = (snapshot.since, std::mem::take(&mut snapshot.cause), snapshot.generation + 1);
+            *snapshot = InstanceSnapshot { spec, state, since, cause, restarts, next_start, generation };
         });
-        // After the snapshot: who is let in now must see the server in it.
+        self.show_scheduler();
+    }
+
+    /// Shows the scheduler the present state. After the snapshot: who is let in now must see the server in it.
+    fn show_scheduler(&self) {
         self.services.scheduler.observe(self.member, &self.publisher.borrow().state);
     }
 

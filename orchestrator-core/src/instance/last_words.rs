@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::logs::is_obeyed;
+use crate::process::output::readable;
 
 /// How many lines are shown.
 const LINES: usize = 20;
@@ -13,7 +13,7 @@ const WINDOW: u64 = 32 * 1024;
 /// The longest line that is shown, in characters.
 const LONGEST_LINE: usize = 500;
 
-/// Returns the last lines that were written after `offset`, control characters taken out. A log that cannot be
+/// Returns the last lines that were written after `offset`, fit to be shown. A log that cannot be
 /// read has no last words.
 pub(super) async fn read(log: Option<PathBuf>, offset: u64) -> Vec<String> {
     let Some(log) = log else { return Vec::new() };
@@ -30,29 +30,18 @@ fn read_since(log: &Path, offset: u64) -> io::Result<Vec<String>> {
     let mut bytes = Vec::new();
     file.take(WINDOW).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<String> = text.lines().map(clean).filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<String> = text.lines().map(shown).filter(|line| !line.trim().is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(LINES)..].to_vec())
 }
 
-/// Takes colour codes and other control characters out of a line.
-fn clean(line: &str) -> String {
-    let mut clean = String::new();
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
-        if character == '\u{1b}' {
-            // A control sequence ends with its first letter.
-            characters.by_ref().find(char::is_ascii_alphabetic);
-        } else if character == '\t' {
-            clean.push(' ');
-        } else if !is_obeyed(character) {
-            clean.push(character);
-        }
-        if clean.len() >= LONGEST_LINE {
-            clean.push('…');
-            break;
-        }
+/// Makes a line fit to be shown, and cuts one that is too long.
+fn shown(line: &str) -> String {
+    let mut shown = readable(line);
+    if let Some((end, _)) = shown.char_indices().nth(LONGEST_LINE) {
+        shown.truncate(end);
+        shown.push('…');
     }
-    clean
+    shown
 }
 
 /// Returns the name of a signal, such as `SIGKILL`.
@@ -101,17 +90,17 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_last_lines_of_a_long_log_without_control_characters() {
+    fn keeps_the_last_lines_of_a_long_log_without_their_colours() {
         let lines: Vec<_> = (0..50).map(|line| format!("\u{1b}[31mline {line}\u{1b}[0m\u{7}")).collect();
         let text = format!("{}\n{}", "x".repeat(100_000), lines.join("\n"));
         let lines = read_since(log(&text).path(), 0).unwrap();
         assert_eq!(lines.len(), LINES);
-        assert_eq!(lines.last().unwrap(), "line 49");
+        assert_eq!(lines.last().unwrap(), "line 49\\u{7}");
     }
 
     #[test]
     fn an_endless_line_is_cut() {
         let lines = read_since(log(&"y".repeat(40_000)).path(), 0).unwrap();
-        assert!(lines[0].len() <= LONGEST_LINE + '…'.len_utf8());
+        assert_eq!(lines[0].chars().count(), LONGEST_LINE + 1);
     }
 }

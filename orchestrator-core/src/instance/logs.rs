@@ -1,12 +1,11 @@
 //! Reads what a server printed: the last lines, and those that come.
 //!
-//! Owns how bytes of a log become lines for people: control characters are shown, not obeyed; invalid UTF-8 is
-//! replaced; a line without end is cut, so that memory is bounded whatever an engine prints. Writing and rotating
+//! Owns how bytes of a log become lines for people: colours are taken out, other control characters are shown and not
+//! obeyed; invalid UTF-8 is replaced; a line without end is cut, so that memory is bounded whatever an engine prints. Writing and rotating
 //! the files is not its business, but it copes with both: a file that is not there yet, one that another file
 //! replaced, and one that was emptied in place.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::launcher::OutputFiles;
+use crate::process::output::readable;
 
 /// The longest line that is shown, in bytes; the rest of a longer one is left out.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -211,8 +211,7 @@ impl LineSplitter {
     }
 
     fn end_line(&mut self, lines: &mut VecDeque<LogLine>) {
-        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        let mut text = printable(&String::from_utf8_lossy(line));
+        let mut text = readable(&String::from_utf8_lossy(&self.line));
         if self.cut {
             text.push_str(CUT_MARK);
         }
@@ -220,28 +219,6 @@ impl LineSplitter {
         self.line.clear();
         self.cut = false;
     }
-}
-
-/// Escapes what a terminal or a browser would obey instead of show: control characters, but for the tab, and the
-/// characters that turn the direction of writing.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_obeyed(character) && character != '\t' {
-            // Writing to a string cannot fail.
-            let _ = write!(shown, "{}", character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-/// Returns whether a terminal or a browser would obey this character instead of showing it.
-pub(super) fn is_obeyed(character: char) -> bool {
-    let is_direction = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    is_direction || character.is_control()
 }
 
 /// What a stream of lines carries from one look to the next.

@@ -1,23 +1,29 @@
-//! Asks a server over HTTP whether it is ready or healthy.
+//! How a server is asked whether it is ready or healthy: over HTTP, by connecting to it, or by a command.
+//!
+//! A [`Probe`] is made once for a server, from the configuration the server was started with; that configuration is
+//! remembered with the server, so that one that was taken over is asked in the same way. What follows from an answer is
+//! the driver's business.
+
+mod command;
+mod http;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// The longest answer that is read; the rest says nothing about health.
-const LONGEST_ANSWER: usize = 64 * 1024;
-/// The longest excerpt of an answer that is shown.
-const LONGEST_DETAIL: usize = 200;
+use super::InstanceSpec;
+use super::spec::ProbeKind;
+use super::state::RunningServer;
+use crate::orchestrator::Services;
+use command::CommandProbe;
+use http::HttpProbe;
 
 /// What a server said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ProbeOutcome {
-    /// It answered 200.
+    /// It is well.
     Healthy,
     /// It answered 503: it is not ready yet.
     Loading {
@@ -33,54 +39,60 @@ pub(super) enum ProbeOutcome {
     },
 }
 
-/// Asks the server at `address` for `path`, and waits for at most `timeout`.
-pub(super) async fn probe(address: SocketAddr, path: &str, timeout: Duration) -> ProbeOutcome {
-    match tokio::time::timeout(timeout, ask(address, path)).await {
-        Ok(outcome) => outcome,
-        Err(_) => ProbeOutcome::Bad { reason: format!("`GET {path}` was not answered within {} s", timeout.as_secs_f32()) },
+/// How one server is asked.
+#[derive(Debug, Clone)]
+pub(super) enum Probe {
+    Http(HttpProbe),
+    Tcp(SocketAddr),
+    Command(Arc<CommandProbe>),
+}
+
+impl Probe {
+    /// Makes the probe that a configuration wants for a server.
+    pub(super) fn new(services: &Arc<Services>, spec: &InstanceSpec, server: &RunningServer) -> Self {
+        let address = server.address;
+        match spec.healthcheck.probe {
+            ProbeKind::Http => {
+                let fallback_path = spec.healthcheck.fallback_path.clone();
+                Self::Http(HttpProbe { address, path: server.health_path.clone(), fallback_path })
+            }
+            ProbeKind::Tcp => Self::Tcp(address),
+            ProbeKind::Command => Self::Command(Arc::new(CommandProbe::new(services, spec, address))),
+        }
+    }
+
+    /// Asks, and waits for at most `timeout`.
+    pub(super) async fn ask(&self, timeout: Duration) -> ProbeOutcome {
+        let question = match self {
+            // Its limit is its own: what it started must be ended then.
+            Self::Command(probe) => return probe.ask(timeout).await,
+            Self::Http(probe) => tokio::time::timeout(timeout, probe.ask()).await,
+            Self::Tcp(address) => tokio::time::timeout(timeout, connect(*address)).await,
+        };
+        question.unwrap_or_else(|_| {
+            let what = match self {
+                Self::Http(probe) => format!("`GET {}` was not answered", probe.path),
+                Self::Tcp(address) => format!("{address} took no connection"),
+                Self::Command(_) => "the command did not end".to_owned(),
+            };
+            ProbeOutcome::Bad { reason: format!("{what} within {} s", timeout.as_secs_f32()) }
+        })
     }
 }
 
-async fn ask(address: SocketAddr, path: &str) -> ProbeOutcome {
-    let stream = match TcpStream::connect(address).await {
-        Ok(stream) => stream,
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => return ProbeOutcome::Refused,
-        Err(error) => return ProbeOutcome::Bad { reason: format!("could not connect to {address}: {error}") },
-    };
-    match exchange(stream, address, path).await {
-        Ok((200, _)) => ProbeOutcome::Healthy,
-        Ok((503, body)) => ProbeOutcome::Loading { detail: excerpt(&body) },
-        Ok((status, body)) => ProbeOutcome::Bad { reason: format!("`GET {path}` answered {status}: {}", excerpt(&body)) },
-        Err(error) => ProbeOutcome::Bad { reason: format!("`GET {path}` failed: {error}") },
+async fn connect(address: SocketAddr) -> ProbeOutcome {
+    match TcpStream::connect(address).await {
+        Ok(_) => ProbeOutcome::Healthy,
+        Err(error) => not_connected(address, &error),
     }
 }
 
-async fn exchange(stream: TcpStream, address: SocketAddr, path: &str) -> Result<(u16, Bytes), Box<dyn std::error::Error + Send + Sync>> {
-    let request = hyper::Request::get(path)
-        .header(hyper::header::HOST, address.to_string())
-        .header(hyper::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await?.to_bytes();
-        Ok((status, body))
-    };
-    // The connection is driven beside the exchange and dropped with it.
-    tokio::select! {
-        answer = answer => answer,
-        Err(error) = connection => Err(error.into()),
+fn not_connected(address: SocketAddr, error: &std::io::Error) -> ProbeOutcome {
+    if error.kind() == std::io::ErrorKind::ConnectionRefused {
+        ProbeOutcome::Refused
+    } else {
+        ProbeOutcome::Bad { reason: format!("could not connect to {address}: {error}") }
     }
-}
-
-/// Returns the message in an engine's error answer, or the beginning of the answer.
-fn excerpt(body: &[u8]) -> String {
-    let message = serde_json::from_slice::<serde_json::Value>(body)
-        .ok()
-        .and_then(|answer| answer.pointer("/error/message").and_then(|message| message.as_str().map(str::to_owned)));
-    let text = message.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
-    text.chars().take(LONGEST_DETAIL).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -88,45 +100,14 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// Answers one connection with these bytes; keeps it open when there are none.
-    async fn server(answer: &'static str) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = [0; 1024];
-            let _ = stream.read(&mut request).await;
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            if answer.is_empty() {
-                std::future::pending::<()>().await;
-            }
-        });
-        address
-    }
-
-    async fn outcome(answer: &'static str) -> ProbeOutcome {
-        probe(server(answer).await, "/health", Duration::from_millis(300)).await
-    }
-
     #[tokio::test]
-    async fn tells_what_a_server_says() {
-        let loading = "HTTP/1.1 503 x\r\ncontent-length: 38\r\n\r\n{\"error\":{\"message\":\"Loading model\"}}  ";
-        assert_eq!(outcome("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await, ProbeOutcome::Healthy);
-        assert_eq!(outcome(loading).await, ProbeOutcome::Loading { detail: "Loading model".to_owned() });
-        let bad = outcome("HTTP/1.1 500 x\r\ncontent-length: 5\r\n\r\nwrong").await;
-        assert_eq!(bad, ProbeOutcome::Bad { reason: "`GET /health` answered 500: wrong".to_owned() });
-    }
-
-    #[tokio::test]
-    async fn silence_nonsense_and_a_closed_door_are_told_apart() {
-        assert!(matches!(outcome("").await, ProbeOutcome::Bad { reason } if reason.contains("not answered within")));
-        assert!(matches!(outcome("SSH-2.0-x\r\n").await, ProbeOutcome::Bad { reason } if reason.contains("failed")));
+    async fn a_connection_is_enough_for_a_tcp_probe() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let probe = Probe::Tcp(listener.local_addr().unwrap());
+        assert_eq!(probe.ask(Duration::from_secs(5)).await, ProbeOutcome::Healthy);
         drop(listener);
-        assert_eq!(probe(address, "/health", Duration::from_secs(1)).await, ProbeOutcome::Refused);
+        assert_eq!(probe.ask(Duration::from_secs(5)).await, ProbeOutcome::Refused);
     }
 }

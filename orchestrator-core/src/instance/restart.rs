@@ -36,7 +36,33 @@ pub enum RestartDecision {
         attempt: u32,
     },
     /// Leave it to a person.
-    GiveUp,
+    GiveUp(GiveUpReason),
+}
+
+/// Why there is no other start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUpReason {
+    /// The policy forbids it.
+    Disabled,
+    /// It was tried as often as the policy allows.
+    OutOfRetries {
+        /// How often that is.
+        max_retries: u32,
+    },
+    /// The same start could only fail in the same way.
+    CannotImprove,
+}
+
+impl std::fmt::Display for GiveUpReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("it is not started again, as `restart_policy.enabled` is false"),
+            Self::OutOfRetries { max_retries } => {
+                write!(f, "it was started again {max_retries} times, as often as its restart policy allows")
+            }
+            Self::CannotImprove => f.write_str("it is not started again, as that would fail in the same way"),
+        }
+    }
 }
 
 /// Decides what to do after `failure`. `jitter` lies in 0..1 and spreads the waits by up to a tenth, so that
@@ -48,9 +74,14 @@ pub fn decide(policy: &RestartPolicySpec, history: RestartHistory, failure: &Fai
     if lost_a_race_for_its_port(failure) && !history.port_is_configured && attempt <= PORT_RACES {
         return RestartDecision::AnotherPort { attempt };
     }
-    let is_spent = attempt > policy.max_retries && !waits_for_room(failure);
-    if !policy.enabled || is_spent || cannot_improve(failure, history.ready_for.is_some()) {
-        return RestartDecision::GiveUp;
+    if !policy.enabled {
+        return RestartDecision::GiveUp(GiveUpReason::Disabled);
+    }
+    if cannot_improve(failure, history.ready_for.is_some()) {
+        return RestartDecision::GiveUp(GiveUpReason::CannotImprove);
+    }
+    if attempt > policy.max_retries && !waits_for_room(failure) {
+        return RestartDecision::GiveUp(GiveUpReason::OutOfRetries { max_retries: policy.max_retries });
     }
     RestartDecision::Retry { after: delay(policy, attempt, jitter), attempt }
 }
@@ -110,7 +141,7 @@ mod tests {
 
     #[test]
     fn gives_up_after_the_last_retry() {
-        assert_eq!(after(10, &crash()), RestartDecision::GiveUp);
+        assert_eq!(after(10, &crash()), RestartDecision::GiveUp(GiveUpReason::OutOfRetries { max_retries: 10 }));
     }
 
     #[test]
@@ -138,8 +169,9 @@ mod tests {
 
     #[test]
     fn what_cannot_improve_is_not_tried_again() {
-        assert_eq!(after(0, &exited(ExitCause::BadArgument { detail: "--foo".to_owned() })), RestartDecision::GiveUp);
-        assert_eq!(after(0, &Failure::NotStarted(Problem::new(ErrorCode::ModelInvalid, "no model"))), RestartDecision::GiveUp);
+        let hopeless = RestartDecision::GiveUp(GiveUpReason::CannotImprove);
+        assert_eq!(after(0, &exited(ExitCause::BadArgument { detail: "--foo".to_owned() })), hopeless);
+        assert_eq!(after(0, &Failure::NotStarted(Problem::new(ErrorCode::ModelInvalid, "no model"))), hopeless);
     }
 
     #[test]

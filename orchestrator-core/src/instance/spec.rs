@@ -306,14 +306,50 @@ pub struct GpuSpec {
     pub layers: Option<u32>,
 }
 
+/// How a server is asked whether it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeKind {
+    /// `GET path`: 2xx is well, 503 is loading, everything else is bad.
+    #[default]
+    Http,
+    /// A connection is enough.
+    Tcp,
+    /// A program says so.
+    Command,
+}
+
+impl ProbeKind {
+    /// Returns the name as it is written in configurations.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Command => "command",
+        }
+    }
+}
+
 /// How the server's health is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthcheckSpec {
-    /// The path of the server that is asked. The runtime's own, when it is left out.
+    /// How the server is asked.
+    pub probe: ProbeKind,
+    /// The path that the probe `http` asks for. The runtime's own, when it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "/health")]
     pub path: Option<String>,
+    /// The path that is asked for when the server does not know the first one (it answers 404, 405 or 501).
+    pub fallback_path: String,
+    /// The program that the probe `command` runs, and its arguments, one item for each: no shell splits them. Status 0
+    /// says that the server is well; else the last line of the output says why not. Finds `ORCH_INSTANCE`,
+    /// `ORCH_SERVER_HOST`, `ORCH_SERVER_PORT` and the variables of `env` in its environment, and is killed after
+    /// `timeout`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["/usr/local/bin/check-model", "--quick"])]
+    pub command: Vec<String>,
     /// The time between two questions to a healthy server.
     pub interval: ConfigDuration,
     /// How long one answer may take.
@@ -327,7 +363,10 @@ pub struct HealthcheckSpec {
 impl Default for HealthcheckSpec {
     fn default() -> Self {
         Self {
+            probe: ProbeKind::Http,
             path: None,
+            fallback_path: "/v1/models".to_owned(),
+            command: Vec::new(),
             interval: ConfigDuration::from_secs(5),
             timeout: ConfigDuration::from_secs(5),
             retries: const { NonZeroU16::new(3).unwrap() },

@@ -91,7 +91,11 @@ pub enum ExitCause {
         name: String,
     },
     /// It did not become ready within its start period, and was ended.
-    NeverReady,
+    NeverReady {
+        /// What was seen when it was last asked.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
     /// It stopped answering, and was ended.
     Unresponsive,
     /// It ended with this status, and said nothing we know.
@@ -128,7 +132,7 @@ impl ExitCause {
             Self::UnknownArchitecture { .. } => "unknown_architecture",
             Self::ModelRejected { .. } => "model_rejected",
             Self::Signal { .. } => "signal",
-            Self::NeverReady => "never_ready",
+            Self::NeverReady { .. } => "never_ready",
             Self::Unresponsive => "unresponsive",
             Self::Status { .. } => "status",
             Self::Unknown => "unknown",
@@ -148,7 +152,8 @@ impl std::fmt::Display for ExitCause {
             Self::UnknownArchitecture { detail } => write!(f, "it does not know the model's architecture: {detail}"),
             Self::ModelRejected { detail } => write!(f, "it could not load the model: {detail}"),
             Self::Signal { name, .. } => write!(f, "it was ended by {name}"),
-            Self::NeverReady => f.write_str("it did not become ready in time"),
+            Self::NeverReady { reason } if reason.is_empty() => f.write_str("it did not become ready in time"),
+            Self::NeverReady { reason } => write!(f, "it did not become ready in time: {reason}"),
             Self::Unresponsive => f.write_str("it stopped answering"),
             Self::Status { status } => write!(f, "it exited with status {status}"),
             Self::Unknown => f.write_str("it is gone; its exit status was not ours to see"),
@@ -186,14 +191,14 @@ impl Failure {
             Self::NotStarted(problem) => problem.clone(),
             Self::Exited(report) => {
                 let code = match report.cause {
-                    ExitCause::NeverReady => ErrorCode::InstanceStartTimeout,
+                    ExitCause::NeverReady { .. } => ErrorCode::InstanceStartTimeout,
                     ExitCause::PortTaken => ErrorCode::PortTaken,
                     _ => ErrorCode::InstanceStartFailed,
                 };
                 let mut problem = Problem::new(code, format!("the server of `{name}` failed")).with_cause(report.cause.to_string());
                 problem.stderr_tail.clone_from(&report.stderr_tail);
                 let more = match report.cause {
-                    ExitCause::NeverReady => "; if it only needs longer, raise `healthcheck.start_period` in its configuration",
+                    ExitCause::NeverReady { .. } => "; if it only needs longer, raise `healthcheck.start_period` in its configuration",
                     _ => "",
                 };
                 problem.with_hint(format!("run `orch logs {name} --stream stderr` for all it said{more}"))
@@ -258,6 +263,12 @@ pub enum InstanceState {
         since: Timestamp,
         /// What is wrong.
         reason: String,
+        /// How many answers in a row were bad.
+        #[serde(default)]
+        bad_answers: u16,
+        /// How many bad answers in a row get it replaced.
+        #[serde(default)]
+        replaced_after: u16,
     },
     /// The server is being ended.
     Stopping {
@@ -351,6 +362,10 @@ pub struct InstanceSnapshot {
     pub spec: Arc<InstanceSpec>,
     /// Its state.
     pub state: InstanceState,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// Why it came into this state.
+    pub cause: String,
     /// How many times its server was started again by itself since the last `up`.
     pub restarts: u32,
     /// When its next start is due, while one is waited for. Unlike the moment in its state, this holds when somebody sets

@@ -173,10 +173,6 @@ fn outcome(status: &OperationStatus) -> String {
 }
 
 fn draft(operation: &Operation, words: &str) -> EventDraft {
-    let what = match &operation.kind {
-        OperationKind::CreateEnvironment { key } => format!("building the environment `{key}`"),
-        OperationKind::Activate { instance } => format!("switching to `{instance}`"),
-    };
     let data = serde_json::json!({ "operation": operation.id, "outcome": words });
-    EventDraft::new(EventKind::Operation, format!("{what}: {words}")).with_data(data)
+    EventDraft::new(EventKind::Operation, format!("{}: {words}", operation.kind)).with_data(data)
 }

@@ -1,7 +1,7 @@
 //! Puts an [`Orchestrator`] together.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::fleet::Fleet;
 use super::owner_lock::OwnerLock;
+use super::predecessors::Predecessors;
 use super::{Inner, Orchestrator, Services};
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
@@ -18,6 +19,7 @@ use crate::event_log::EventLog;
 use crate::hardware::HardwareProbe;
 use crate::instance::ports::PortBook;
 use crate::launcher::Launcher;
+use crate::memory_watch::MemoryWatch;
 use crate::operation::registry::OperationRegistry;
 use crate::paths::Paths;
 use crate::process::LocalLauncher;
@@ -36,6 +38,7 @@ pub struct OrchestratorBuilder {
     environments: Option<Arc<dyn EnvRegistry>>,
     launcher: Option<Arc<dyn Launcher>>,
     hardware: Option<Arc<dyn HardwareProbe>>,
+    lock: Option<OwnerLock>,
 }
 
 impl OrchestratorBuilder {
@@ -48,6 +51,7 @@ impl OrchestratorBuilder {
             environments: None,
             launcher: None,
             hardware: None,
+            lock: None,
         }
     }
 
@@ -99,6 +103,13 @@ impl OrchestratorBuilder {
         self
     }
 
+    /// Sets the lock of the home, which its owner hands over. Without it the home must be nobody's.
+    #[must_use]
+    pub fn lock(mut self, lock: OwnerLock) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
     /// Takes the home, opens its state and recovers what runs in it. This is the only way to start, after an orderly
     /// end as after a crash.
     ///
@@ -109,13 +120,20 @@ impl OrchestratorBuilder {
         let missing = |what: &str| Problem::new(ErrorCode::Internal, format!("an orchestrator needs {what}"));
         let environments = self.environments.ok_or_else(|| missing("an environment registry"))?;
         let hardware = self.hardware.ok_or_else(|| missing("a hardware probe"))?;
-        let lock = OwnerLock::take(&self.paths)?;
+        let lock = match self.lock {
+            Some(lock) => lock.confirm(&self.paths)?,
+            None => OwnerLock::take(&self.paths)?,
+        };
         let database = self.paths.database();
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&database)).await;
         let (store, outcome) = opened.map_err(|error| missing("a state store").with_cause(error.to_string()))??;
         let store: Arc<dyn StateStore> = Arc::new(store);
         let (event_log_task, event_log_end) = (TaskTracker::new(), CancellationToken::new());
         let launcher = self.launcher.unwrap_or_else(|| Arc::new(LocalLauncher::of_home(&self.paths)));
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let events = EventLog::start(store.clone(), &event_log_task, event_log_end.clone());
+        let warning_percent = self.config.limits.memory_warning_percent;
+        let memory = MemoryWatch::start(hardware.clone(), events.clone(), warning_percent, &tasks, shutdown.clone());
         let (scheduler, orders) = Scheduler::new(&self.config.limits);
         let services = Arc::new(Services {
             scheduler,
@@ -124,17 +142,27 @@ impl OrchestratorBuilder {
             environments,
             launcher,
             hardware,
-            events: EventLog::start(store.clone(), &event_log_task, event_log_end.clone()),
+            memory,
+            events,
             store,
             ports: Arc::new(PortBook::default()),
-            tasks: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
+            predecessors: Predecessors::of_home(&self.paths),
+            tasks,
+            shutdown,
             config: self.config,
             paths: self.paths,
         });
         let operations = OperationRegistry::new(services.store.clone(), services.events.clone(), services.tasks.clone());
-        let orchestrator =
-            Orchestrator { inner: Arc::new(Inner { services, fleet: Fleet::default(), operations, event_log_task, event_log_end, lock }) };
+        let orchestrator = Orchestrator {
+            inner: Arc::new(Inner {
+                services,
+                fleet: Fleet::default(),
+                operations,
+                event_log_task,
+                event_log_end,
+                lock: Mutex::new(Some(lock)),
+            }),
+        };
         orchestrator.begin_life(outcome, orders).await?;
         Ok(orchestrator)
     }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Orchestrator;
 use crate::error::Problem;
-use crate::event::Event;
+use crate::event::{Event, Timestamp};
 use crate::instance::driver::InstanceHandle;
 use crate::instance::spec::Backend;
-use crate::instance::{Health, InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary};
+use crate::instance::{Health, InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary, reason};
+use crate::launcher::Workload;
 use crate::model::InstalledModel;
 use crate::names::InstanceName;
 use crate::scheduler::policy::MemberView;
@@ -26,6 +27,9 @@ pub struct InstanceDescription {
     pub summary: InstanceSummary,
     /// Its state, with what is true in it.
     pub state: InstanceState,
+    /// Why it is in that state, and since when, in one sentence.
+    #[serde(default)]
+    pub reason: String,
     /// The configuration it runs with, or would; defaults filled in, and without the secrets in its `env`.
     pub spec: InstanceSpec,
     /// Whether its file says something else by now; `orch restart` takes that over.
@@ -70,6 +74,7 @@ impl Orchestrator {
         self.inner.services.events.flush().await;
         Ok(InstanceDescription {
             summary: self.summary_of(name, handle.as_ref(), snapshot.as_ref()).await,
+            reason: snapshot.as_ref().map_or_else(reason::of_the_unstarted, |snapshot| reason::of(snapshot, Timestamp::now())),
             state: snapshot.map_or(InstanceState::Stopped { last_exit: None }, |snapshot| snapshot.state_now()),
             config_changed: configured.as_ref().is_ok_and(|configured| *configured != spec),
             config_problem: configured.err(),
@@ -101,18 +106,33 @@ impl Orchestrator {
         let configured = self.inner.fleet.configured(name).and_then(Result::ok);
         let workload = handle.and_then(|handle| handle.workload.borrow().clone());
         let memory = match workload.filter(|_| snapshot.is_some_and(|snapshot| snapshot.state.server().is_some())) {
-            Some(workload) => workload.memory_bytes().await,
-            None => None,
+            Some(workload) => self.memory_of(&*workload).await,
+            None => ServerMemory::default(),
         };
         summarise(name, snapshot, configured.as_deref(), memory)
     }
+
+    async fn memory_of(&self, workload: &dyn Workload) -> ServerMemory {
+        let device_bytes = match self.memory().latest().filter(|memory| !memory.uses.is_empty()) {
+            Some(memory) => memory.device_bytes_of(&workload.process_ids().await),
+            None => None,
+        };
+        ServerMemory { bytes: workload.memory_bytes().await, device_bytes }
+    }
+}
+
+/// What a server's whole process tree holds, where that can be told.
+#[derive(Debug, Clone, Copy, Default)]
+struct ServerMemory {
+    bytes: Option<u64>,
+    device_bytes: Option<u64>,
 }
 
 fn summarise(
     name: &InstanceName,
     snapshot: Option<&InstanceSnapshot>,
     configured: Option<&InstanceSpec>,
-    memory_bytes: Option<u64>,
+    memory: ServerMemory,
 ) -> InstanceSummary {
     let at_rest = InstanceState::Stopped { last_exit: None };
     let state = snapshot.map_or(&at_rest, |snapshot| &snapshot.state);
@@ -132,9 +152,14 @@ fn summarise(
         state: state.name().to_owned(),
         health: health(state),
         uptime_seconds: server.map(|server| server.started_at.elapsed_seconds()),
-        memory_mb: memory_bytes.map(|bytes| bytes.div_ceil(1024 * 1024)),
+        memory_mb: memory.bytes.map(mebibytes),
+        vram_mb: memory.device_bytes.map(mebibytes),
         restarts: snapshot.map_or(0, |snapshot| snapshot.restarts),
     }
+}
+
+const fn mebibytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1024 * 1024)
 }
 
 fn device(backend: Backend, device_id: Option<u32>) -> String {

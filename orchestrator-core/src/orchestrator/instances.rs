@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use super::fleet::unknown_instance;
-use super::{Orchestrator, ServedModel};
+use super::{Orchestrator, RuntimeSummary, ServedModel, runtimes};
 use crate::error::{ErrorCode, Problem};
 use crate::instance::driver::{Caller, Command, InstanceHandle};
 use crate::instance::logs::{self, LogLine, LogStream};
 use crate::instance::{InstanceSnapshot, InstanceSpec, InstanceState, InstanceSummary};
 use crate::launcher::OutputFiles;
+use crate::memory_watch::StandingWarning;
 use crate::names::InstanceName;
 
 /// All instances, and what cannot be one.
@@ -23,6 +24,12 @@ pub struct InstanceList {
     pub instances: Vec<InstanceSummary>,
     /// The configurations that cannot be used.
     pub problems: Vec<Problem>,
+    /// How each kind of engine does.
+    #[serde(default)]
+    pub runtimes: Vec<RuntimeSummary>,
+    /// What a person should know for as long as it is so, such as a full memory.
+    #[serde(default)]
+    pub warnings: Vec<StandingWarning>,
 }
 
 /// What to do about a server when its instance is removed.
@@ -143,12 +150,24 @@ impl Orchestrator {
                 }
             }
         }
+        self.settle(name).await?;
         self.put_config_aside(name)?;
         self.inner.services.store.delete_instance(name).await?;
         if let Some(handle) = self.inner.fleet.handle(name) {
             self.inner.services.scheduler.dismiss(handle.member);
         }
         self.inner.fleet.remove(name);
+        Ok(())
+    }
+
+    /// Sees to it that the task of an instance at rest has nothing left to do: one that has failed a moment ago may still
+    /// be clearing away what its server left, and would write down an instance that is gone.
+    async fn settle(&self, name: &InstanceName) -> Result<(), Problem> {
+        let Some(handle) = self.inner.fleet.handle(name) else { return Ok(()) };
+        let (accepted, answer) = oneshot::channel();
+        handle.send(Command::Down { accepted }).await?;
+        // That it is not running is what is wanted.
+        let _ = answer.await.map_err(|_| stopping())?;
         Ok(())
     }
 
@@ -176,7 +195,8 @@ impl Orchestrator {
                 instances.push(self.summary(&name).await);
             }
         }
-        InstanceList { instances, problems: self.inner.fleet.problems() }
+        let runtimes = runtimes::sum_up(self.inner.services.runtimes.keys().copied(), &instances);
+        InstanceList { instances, problems: self.inner.fleet.problems(), runtimes, warnings: self.memory().warnings() }
     }
 
     /// Lists what clients may ask for.

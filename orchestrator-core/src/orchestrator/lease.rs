@@ -107,7 +107,11 @@ impl Orchestrator {
             let target = self.inner.fleet.find(services, model)?;
             let Requester { client, priority } = requester;
             let arrival = Arrival { target: target.members.clone(), client, priority };
-            let place = match services.scheduler.admit(&arrival).await {
+            // Who waits when the owner of this home goes is told so, and asks the next one.
+            let Some(answer) = services.shutdown.run_until_cancelled(services.scheduler.admit(&arrival)).await else {
+                return Err(Problem::new(ErrorCode::DaemonStopping, "the daemon is shutting down"));
+            };
+            let place = match answer {
                 Ok(place) => place,
                 Err(Refusal::NotServing) => match self.why_not_serving(&target) {
                     Some(problem) => return Err(problem),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+
 use super::Orchestrator;
 use crate::error::Problem;
 use crate::event::{EventDraft, EventKind, Timestamp};
@@ -28,14 +30,15 @@ impl Orchestrator {
             Ok(found) => discovered.extend(found.into_iter().map(|found| (found.instance.clone(), found))),
             Err(error) => self.warn(None, format!("running processes could not be looked at: {error}")),
         }
-        for record in records {
+        // Side by side: each of them looks at the processes and at its model.
+        let remembered = records.into_iter().map(|record| {
             let found = discovered.remove(&record.name);
-            self.recover_instance(record, found).await?;
-        }
+            self.recover_instance(record, found)
+        });
+        try_join_all(remembered.collect::<Vec<_>>()).await?;
         // What runs and is not remembered: the database was lost, or we were killed between start and note.
-        for (name, found) in discovered {
-            self.recover_unremembered(&name, found).await?;
-        }
+        try_join_all(discovered.into_iter().map(|(name, found)| self.recover_unremembered(name, found))).await?;
+        self.hold_for_predecessors();
         self.wait_for_adopted().await;
         self.preload().await;
         Ok(())
@@ -45,18 +48,26 @@ impl Orchestrator {
         // What runs is watched as it was started; what does not, as its file says now.
         let configured = self.inner.fleet.configured(&record.name).and_then(Result::ok);
         let remembered = record.spec.map(|spec| Arc::new(spec.with_secrets_of(configured.as_deref())));
+        let is_remembered = record.server.is_some() && remembered.is_some();
         let spec = if record.server.is_some() { remembered.or(configured) } else { configured.or(remembered) };
         let Some(spec) = spec else {
             self.warn(Some(&record.name), format!("`{}` has no usable configuration any more; it is left alone", record.name));
             return Ok(());
         };
         // The note may be older than what runs: it could not be written, or the database was put back from a copy.
+        let noted = record.server.clone().filter(|_| is_remembered);
         let candidates: Vec<_> = record.server.into_iter().chain(found.map(|found| self.as_server(&spec, found))).collect();
         let was_there = !candidates.is_empty();
         let beginning = match self.adopt_one(&record.name, candidates).await? {
             Some(adopted) => {
                 let held = self.held_by(&spec, &adopted).await;
-                Beginning::Adopted { adopted, held, wanted: record.wanted, restarts: record.restarts }
+                let (wanted, restarts) = (record.wanted, record.restarts);
+                // Nothing need be written of what is as it was noted.
+                let stored = noted.filter(|noted| *noted == adopted.server).map(|server| {
+                    let (name, spec) = (record.name.clone(), Some((*spec).clone()));
+                    Box::new(InstanceRecord { name, wanted, spec, server: Some(server), restarts })
+                });
+                Beginning::Adopted { adopted, held, wanted, restarts, stored }
             }
             None if record.wanted => Beginning::Lost { restarts: record.restarts },
             None if was_there => return self.forget_server(record.name, spec, record.restarts).await,
@@ -66,16 +77,16 @@ impl Orchestrator {
         Ok(())
     }
 
-    async fn recover_unremembered(&self, name: &InstanceName, found: DiscoveredWorkload) -> Result<(), Problem> {
-        let Some(Ok(spec)) = self.inner.fleet.configured(name) else {
+    async fn recover_unremembered(&self, name: InstanceName, found: DiscoveredWorkload) -> Result<(), Problem> {
+        let Some(Ok(spec)) = self.inner.fleet.configured(&name) else {
             let identity = &found.identity;
-            self.warn(Some(name), format!("{identity} serves `{name}`, which has no usable configuration; it is left alone"));
+            self.warn(Some(&name), format!("{identity} serves `{name}`, which has no usable configuration; it is left alone"));
             return Ok(());
         };
         let server = self.as_server(&spec, found);
-        if let Some(adopted) = self.adopt_one(name, vec![server]).await? {
+        if let Some(adopted) = self.adopt_one(&name, vec![server]).await? {
             let held = self.held_by(&spec, &adopted).await;
-            self.begin(spec, Beginning::Adopted { adopted, held, wanted: true, restarts: 0 });
+            self.begin(spec, Beginning::Adopted { adopted, held, wanted: true, restarts: 0, stored: None });
         }
         Ok(())
     }

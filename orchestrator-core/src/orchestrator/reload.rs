@@ -169,9 +169,10 @@ impl Orchestrator {
         for (_, handle) in self.inner.fleet.handles() {
             services.scheduler.configure_member(handle.member, &handle.snapshot.borrow().spec);
         }
-        let DaemonConfig { gateway, first_instance_port, limits } = &services.config;
-        let is_for_next_start = (gateway, first_instance_port) != (&config.gateway, &config.first_instance_port)
-            || (limits.max_body_mb, limits.first_byte) != (config.limits.max_body_mb, config.limits.first_byte);
+        let DaemonConfig { gateway, first_instance_port, limits, log } = &services.config;
+        let is_for_next_start = (gateway, first_instance_port, log) != (&config.gateway, &config.first_instance_port, &config.log)
+            || (limits.max_body_mb, limits.first_byte) != (config.limits.max_body_mb, config.limits.first_byte)
+            || limits.memory_warning_percent != config.limits.memory_warning_percent;
         let rest = if is_for_next_start { "; some of it needs a new start of the daemon: `orch daemon restart`" } else { "" };
         services.events.record(EventDraft::new(EventKind::Daemon, format!("the changed `config.yaml` was taken over{rest}")));
     }

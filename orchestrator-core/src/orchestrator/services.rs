@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::predecessors::Predecessors;
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
 use crate::error::{ErrorCode, Problem};
@@ -16,6 +17,7 @@ use crate::hardware::HardwareProbe;
 use crate::instance::InstanceSpec;
 use crate::instance::ports::PortBook;
 use crate::launcher::{Launcher, OutputFiles};
+use crate::memory_watch::MemoryWatch;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 use crate::provider::{Provider, ProviderError, ProviderKind};
@@ -32,9 +34,13 @@ pub(crate) struct Services {
     pub(crate) environments: Arc<dyn EnvRegistry>,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) hardware: Arc<dyn HardwareProbe>,
+    /// How full the machine is.
+    pub(crate) memory: MemoryWatch,
     pub(crate) store: Arc<dyn StateStore>,
     pub(crate) events: EventLog,
     pub(crate) ports: Arc<PortBook>,
+    /// What earlier owners of this home still answer.
+    pub(crate) predecessors: Predecessors,
     pub(crate) scheduler: Arc<Scheduler>,
     /// Every task we start.
     pub(crate) tasks: TaskTracker,

@@ -73,6 +73,104 @@ async fn an_early_exit_is_told_at_once_with_its_last_words() {
 }
 
 #[tokio::test]
+async fn a_person_s_start_does_not_wait_for_the_next_try() {
+    let home = Home::new();
+    home.instance("a", "dies", "restart_policy: {initial_delay: 1h, max_delay: 1h}");
+    let orchestrator = home.open().await;
+    orchestrator.up(&name("a")).await.unwrap();
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Backoff { .. })).await;
+    let reason = orchestrator.describe(&name("a")).await.unwrap().reason;
+    assert_eq!(reason, "waits for its next start in 3600 s: attempt 1 of 10 after it exited with status 3");
+    home.instance("a", "good", "");
+    assert_eq!(up(&orchestrator, "a").await.restarts, 0);
+    assert_eq!(home.starts("a"), 2);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_policy_knows_no_delay_comes_back_at_once() {
+    let home = Home::new();
+    home.instance("a", "good", "restart_policy: {initial_delay: 0}");
+    let orchestrator = home.open().await;
+    let first = up(&orchestrator, "a").await.pid;
+    kill(first.unwrap());
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Ready { server, .. } if server.identity.pid() != first)).await;
+    let states: Vec<_> =
+        orchestrator.last_events(50).await.unwrap().into_iter().filter_map(|event| Some(event.data["to"].as_str()?.to_owned())).collect();
+    assert_eq!(states, ["starting", "loading", "ready", "backoff", "starting", "loading", "ready"]);
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn an_engine_without_a_health_path_is_asked_for_its_models() {
+    let home = Home::new();
+    home.instance("a", "pathless", "healthcheck: {interval: 20ms, retries: 1}");
+    home.instance("b", "pathless", "healthcheck: {fallback_path: /none}");
+    let orchestrator = home.open().await;
+    up(&orchestrator, "a").await;
+    orchestrator.up(&name("b")).await.unwrap();
+    let is_told = |state: &InstanceState| matches!(state, InstanceState::Loading { detail, .. } if detail == "`GET /none` answered 404");
+    wait_state(&orchestrator, "b", is_told).await;
+    assert_eq!(orchestrator.describe(&name("a")).await.unwrap().summary.state, "ready");
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_http_health_can_be_asked_by_a_connection() {
+    let home = Home::new();
+    home.instance("a", "never", "healthcheck: {probe: tcp, interval: 20ms}");
+    let orchestrator = home.open().await;
+    assert_eq!(up(&orchestrator, "a").await.state, "ready");
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn a_command_decides_and_is_asked_again_after_the_owner_changed() {
+    let home = Home::new();
+    let sign = home.paths().state_dir().join("sign");
+    let script = format!(
+        "test $ORCH_INSTANCE = a || exit 9; : </dev/tcp/$ORCH_SERVER_HOST/$ORCH_SERVER_PORT || exit 8; cat {0} 2>&1; test ! -e {0}",
+        sign.display()
+    );
+    let check = format!("healthcheck: {{probe: command, command: [bash, -c, '{script}'], interval: 20ms, retries: 2}}");
+    home.instance("a", "never", &format!("{check}\nrestart_policy: {{initial_delay: 1h, max_delay: 1h}}"));
+    let orchestrator = home.open().await;
+    let pid = up(&orchestrator, "a").await.pid;
+    orchestrator.shutdown(ShutdownMode::LeaveRunning).await;
+    drop(orchestrator);
+    // The file says something else by now; the server is watched as it was started.
+    home.instance("a", "never", "");
+    let orchestrator = home.open().await;
+    assert_eq!(orchestrator.wait_ready(&name("a")).await.unwrap().pid, pid);
+    let reason = orchestrator.describe(&name("a")).await.unwrap().reason;
+    assert!(reason.starts_with("ready since ") && reason.ends_with(" UTC: it was taken over, and answers"), "{reason}");
+    std::fs::write(&sign, "the disk is on fire\n").unwrap();
+    let state = wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Unhealthy { .. })).await;
+    let InstanceState::Unhealthy { reason, .. } = state else { panic!("{state:?}") };
+    assert_eq!(reason, "`bash` exited with status 1: the disk is on fire");
+    wait_state(&orchestrator, "a", |state| matches!(state, InstanceState::Backoff { .. })).await;
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
+async fn the_memory_of_a_gpu_is_shown_for_the_whole_tree() {
+    let home = Home::new();
+    home.instance("a", "good", "");
+    let gpu = std::sync::Arc::new(fake::FakeGpu::default());
+    let orchestrator = home.builder().hardware(gpu.clone()).open().await.unwrap();
+    let row = up(&orchestrator, "a").await;
+    assert_eq!(row.vram_mb, None, "the device knows nothing of it");
+    gpu.hold(row.pid.unwrap(), 3 << 20);
+    gpu.hold(1, 5 << 20);
+    orchestrator.memory().refresh().await.unwrap();
+    assert_eq!(orchestrator.describe(&name("a")).await.unwrap().summary.vram_mb, Some(3));
+    let list = orchestrator.instances().await;
+    assert_eq!(list.warnings.len(), 1, "the device is full: {:?}", list.warnings);
+    assert_eq!((list.runtimes[0].status, list.runtimes[0].healthy), (RuntimeStatus::Online, 1));
+    orchestrator.shutdown(ShutdownMode::StopAll).await;
+}
+
+#[tokio::test]
 async fn a_killed_server_comes_back_on_its_port() {
     let home = Home::new();
     home.instance("a", "good", "restart_policy: {initial_delay: 10ms}");
@@ -220,7 +318,13 @@ async fn a_server_that_is_never_ready_is_ended() {
     orchestrator.up(&name("a")).await.unwrap();
     let problem = orchestrator.wait_ready(&name("a")).await.unwrap_err();
     assert_eq!(problem.code, ErrorCode::InstanceStartTimeout);
+    // A busy machine may not even let it listen in time.
+    let said = problem.to_string();
+    let last_answer = said.split_once("it did not become ready in time: ").unwrap().1;
+    assert!(["`GET /health` answered 503", "it does not listen on its port yet"].contains(&last_answer), "{problem}");
     assert!(matches!(wait_state(&orchestrator, "a", |_| true).await, InstanceState::Failed { .. }));
+    let reason = orchestrator.describe(&name("a")).await.unwrap().reason;
+    assert!(reason.starts_with("failed since ") && reason.ends_with("`restart_policy.enabled` is false"), "{reason}");
     orchestrator.shutdown(ShutdownMode::StopAll).await;
 }
 

@@ -22,106 +22,117 @@ const WATCHED_AT_ONCE: usize = 64;
 /// How often a tree that keeps growing is looked at before it is killed as it is.
 const FREEZE_ROUNDS: usize = 32;
 
-/// Ends everybody who belongs to `kin`, and returns how many that were. Returns when nobody is left.
-pub(crate) async fn end_all(kin: &Arc<Kin>, grace: Duration) -> Result<usize, LaunchError> {
+/// Ends everybody who belongs to `kin`, and returns how many that were. Returns when nobody is left. Whoever is outside
+/// of `scope` belongs only by descent or group.
+pub(crate) async fn end_all(kin: &Arc<Kin>, scope: MarkScope, grace: Duration) -> Result<usize, LaunchError> {
+    let target = Target { kin: Arc::clone(kin), scope };
     let mut seen = BTreeSet::new();
-    if !grace.is_zero() && ask(kin, Instant::now() + grace, &mut seen).await? {
+    if !grace.is_zero() && target.ask(Instant::now() + grace, &mut seen).await? {
         return Ok(seen.len());
     }
-    kill(kin, Instant::now() + AFTER_KILL, &mut seen).await?;
+    target.kill(Instant::now() + AFTER_KILL, &mut seen).await?;
     Ok(seen.len())
 }
 
-/// Asks everybody to end, once each, and returns whether they did by the deadline.
-async fn ask(kin: &Arc<Kin>, deadline: Instant, asked: &mut BTreeSet<Stamp>) -> Result<bool, LaunchError> {
-    loop {
-        let living = living(kin).await?;
-        if living.is_empty() {
-            return Ok(true);
-        }
-        let mut watched = Vec::new();
-        for stamp in living {
-            let Some(handle) = ProcessHandle::open(stamp)? else { continue };
-            if asked.insert(stamp) {
-                // One that is stopped hears the request only once it goes on.
-                signal_or_log(&handle, Signal::TERM);
-                signal_or_log(&handle, Signal::CONT);
-            }
-            if watched.len() < WATCHED_AT_ONCE {
-                watched.push(handle);
-            }
-        }
-        if timeout_at(deadline, all_gone(&watched)).await.is_err() {
-            return Ok(false);
-        }
-    }
+/// Who is to be ended, and how far is looked for them.
+#[derive(Debug, Clone)]
+struct Target {
+    kin: Arc<Kin>,
+    scope: MarkScope,
 }
 
-/// Kills everybody until nobody is left.
-async fn kill(kin: &Arc<Kin>, deadline: Instant, seen: &mut BTreeSet<Stamp>) -> Result<(), LaunchError> {
-    loop {
-        let round = {
-            let kin = Arc::clone(kin);
-            // In one piece, off the runtime: cancelled halfway it would leave frozen processes behind.
-            blocking(move || freeze_and_kill(&kin)).await?
-        };
-        seen.extend(&round.killed);
-        if round.killed.is_empty() {
-            return Ok(());
+impl Target {
+    /// Asks everybody to end, once each, and returns whether they did by the deadline.
+    async fn ask(&self, deadline: Instant, asked: &mut BTreeSet<Stamp>) -> Result<bool, LaunchError> {
+        loop {
+            let living = self.living().await?;
+            if living.is_empty() {
+                return Ok(true);
+            }
+            let mut watched = Vec::new();
+            for stamp in living {
+                let Some(handle) = ProcessHandle::open(stamp)? else { continue };
+                if asked.insert(stamp) {
+                    // One that is stopped hears the request only once it goes on.
+                    signal_or_log(&handle, Signal::TERM);
+                    signal_or_log(&handle, Signal::CONT);
+                }
+                if watched.len() < WATCHED_AT_ONCE {
+                    watched.push(handle);
+                }
+            }
+            if timeout_at(deadline, all_gone(&watched)).await.is_err() {
+                return Ok(false);
+            }
         }
-        if timeout_at(deadline, all_gone(&round.watched)).await.is_err() {
-            let survivors = living(kin).await?;
-            if survivors.is_empty() {
+    }
+
+    /// Kills everybody until nobody is left.
+    async fn kill(&self, deadline: Instant, seen: &mut BTreeSet<Stamp>) -> Result<(), LaunchError> {
+        loop {
+            let round = {
+                let target = self.clone();
+                // In one piece, off the runtime: cancelled halfway it would leave frozen processes behind.
+                blocking(move || target.freeze_and_kill()).await?
+            };
+            seen.extend(&round.killed);
+            if round.killed.is_empty() {
                 return Ok(());
             }
-            let pids = survivors.into_iter().map(|stamp| stamp.pid).collect();
-            return Err(LaunchError::Survivors { instance: kin.instance.clone(), pids });
+            if timeout_at(deadline, all_gone(&round.watched)).await.is_err() {
+                let survivors = self.living().await?;
+                if survivors.is_empty() {
+                    return Ok(());
+                }
+                let pids = survivors.into_iter().map(|stamp| stamp.pid).collect();
+                return Err(LaunchError::Survivors { instance: self.kin.instance.clone(), pids });
+            }
         }
+    }
+
+    /// Stops everybody first, until a look finds nobody new, and kills them then: nobody can start a child, or lose
+    /// its parent and with it the proof that it belongs, between the look and the kill.
+    fn freeze_and_kill(&self) -> Result<KillRound, LaunchError> {
+        let mut frozen = BTreeSet::new();
+        for _ in 0..FREEZE_ROUNDS {
+            let living = self.living_now()?;
+            let new: Vec<Stamp> = living.into_iter().filter(|stamp| !frozen.contains(stamp)).collect();
+            if new.is_empty() {
+                break;
+            }
+            for stamp in new {
+                frozen.insert(stamp);
+                if let Some(handle) = ProcessHandle::open(stamp)? {
+                    signal_or_log(&handle, Signal::STOP);
+                }
+            }
+        }
+        let mut round = KillRound { killed: BTreeSet::new(), watched: Vec::new() };
+        for stamp in frozen {
+            let Some(handle) = ProcessHandle::open(stamp)? else { continue };
+            signal_or_log(&handle, Signal::KILL);
+            round.killed.insert(stamp);
+            if round.watched.len() < WATCHED_AT_ONCE {
+                round.watched.push(handle);
+            }
+        }
+        Ok(round)
+    }
+
+    async fn living(&self) -> Result<Vec<Stamp>, LaunchError> {
+        let found = look(&self.kin, self.scope).await?;
+        Ok(found.iter().filter(|record| record.alive).map(super::table::ProcessRecord::stamp).collect())
+    }
+
+    fn living_now(&self) -> Result<Vec<Stamp>, LaunchError> {
+        let found = look_now(&self.kin, self.scope)?;
+        Ok(found.iter().filter(|record| record.alive).map(super::table::ProcessRecord::stamp).collect())
     }
 }
 
 struct KillRound {
     killed: BTreeSet<Stamp>,
     watched: Vec<ProcessHandle>,
-}
-
-/// Stops everybody first, until a look finds nobody new, and kills them then: nobody can start a child, or lose
-/// its parent and with it the proof that it belongs, between the look and the kill.
-fn freeze_and_kill(kin: &Kin) -> Result<KillRound, LaunchError> {
-    let mut frozen = BTreeSet::new();
-    for _ in 0..FREEZE_ROUNDS {
-        let living = living_now(kin)?;
-        let new: Vec<Stamp> = living.into_iter().filter(|stamp| !frozen.contains(stamp)).collect();
-        if new.is_empty() {
-            break;
-        }
-        for stamp in new {
-            frozen.insert(stamp);
-            if let Some(handle) = ProcessHandle::open(stamp)? {
-                signal_or_log(&handle, Signal::STOP);
-            }
-        }
-    }
-    let mut round = KillRound { killed: BTreeSet::new(), watched: Vec::new() };
-    for stamp in frozen {
-        let Some(handle) = ProcessHandle::open(stamp)? else { continue };
-        signal_or_log(&handle, Signal::KILL);
-        round.killed.insert(stamp);
-        if round.watched.len() < WATCHED_AT_ONCE {
-            round.watched.push(handle);
-        }
-    }
-    Ok(round)
-}
-
-async fn living(kin: &Arc<Kin>) -> Result<Vec<Stamp>, LaunchError> {
-    let found = look(kin, MarkScope::All).await?;
-    Ok(found.iter().filter(|record| record.alive).map(super::table::ProcessRecord::stamp).collect())
-}
-
-fn living_now(kin: &Kin) -> Result<Vec<Stamp>, LaunchError> {
-    let found = look_now(kin, MarkScope::All)?;
-    Ok(found.iter().filter(|record| record.alive).map(super::table::ProcessRecord::stamp).collect())
 }
 
 async fn all_gone(handles: &[ProcessHandle]) {

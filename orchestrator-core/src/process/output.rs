@@ -1,4 +1,5 @@
-//! What servers wrote: keeping the files small, and reading their ends.
+//! What servers wrote: keeping the files small, and making their lines fit to be shown. Every line of a server that a
+//! person or a program gets to see goes through [`readable`].
 //!
 //! A server holds its log open for appending, with or without us. So a log that became large is copied away and
 //! cut to nothing in place; the server's next line lands at the new end.
@@ -41,45 +42,8 @@ pub fn rotate_if_large(path: &Path, max_bytes: u64, keep: usize) -> io::Result<b
     Ok(true)
 }
 
-/// Returns the last `lines` lines of `path` from at most its last `max_bytes`, fit for a terminal: broken UTF-8
-/// replaced, escape sequences removed, other control characters escaped. A file that is not there has no lines.
-pub fn tail(path: &Path, lines: usize, max_bytes: u64) -> io::Result<Vec<String>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let length = file.metadata()?.len();
-    let start = length.saturating_sub(max_bytes);
-    // One byte more, to see whether the first line is whole.
-    file.seek(SeekFrom::Start(start.saturating_sub(1)))?;
-    let mut bytes = Vec::new();
-    file.take(max_bytes.saturating_add(u64::from(start > 0))).read_to_end(&mut bytes)?;
-    Ok(last_lines(&bytes, start > 0, lines))
-}
-
-/// Cuts the last lines out of the end of a file. With `cut`, the first byte is the one before the part asked for.
-fn last_lines(bytes: &[u8], cut: bool, lines: usize) -> Vec<String> {
-    let text = if cut {
-        let line_end = bytes.iter().position(|byte| *byte == b'\n');
-        // A single line longer than the whole part is shown from the cut on.
-        match line_end {
-            Some(end) if end + 1 < bytes.len() => bytes.get(end + 1..).unwrap_or_default(),
-            _ => bytes.get(1..).unwrap_or_default(),
-        }
-    } else {
-        bytes
-    };
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    if text.is_empty() {
-        return Vec::new();
-    }
-    let mut last: Vec<_> = text.rsplit(|byte| *byte == b'\n').take(lines).map(|line| readable(&String::from_utf8_lossy(line))).collect();
-    last.reverse();
-    last
-}
-
-/// Makes one line fit for a terminal: removes escape sequences, escapes other control characters but the tab.
+/// Makes one line fit for a terminal or a browser: removes escape sequences, escapes other control characters but the
+/// tab, and those that turn the direction of writing.
 #[must_use]
 pub fn readable(line: &str) -> String {
     let line = line.strip_suffix('\r').unwrap_or(line);
@@ -99,7 +63,7 @@ pub fn readable(line: &str) -> String {
 
 /// Control characters, and those that change the direction of the text around them.
 fn is_unfit(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Skips what follows an escape character: a control sequence (`[` up to its final byte), a command to the

@@ -46,8 +46,8 @@ pub(crate) fn spawn(owner_tag: &str, order: &LaunchOrder) -> Result<Child, Launc
     Ok(child)
 }
 
-/// A secret is most likely ours, and not the server's.
-fn is_held_back(name: &OsStr) -> bool {
+/// Whether a variable of ours is not handed on to what we start. A secret is most likely ours, and not theirs.
+pub(crate) fn is_held_back(name: &OsStr) -> bool {
     let name = name.as_bytes();
     is_secret_name(name) || OUR_OWN_VARIABLES.iter().any(|own| name == own.as_bytes())
 }

@@ -272,6 +272,31 @@ async fn a_start_ends_what_an_earlier_server_of_the_instance_left() {
 }
 
 #[tokio::test]
+async fn what_was_stopped_is_not_looked_for_again_until_something_was_started() {
+    let bench = Bench::new();
+    let first = bench.start("while :; do sleep 0.05; done").await;
+    first.stop(LONG).await.unwrap();
+    assert_eq!(bench.launcher.end_leftovers(&instance()).await.unwrap(), 0);
+    let second = bench.start("sh -c 'echo $$ > $HERE/worker; while :; do sleep 0.05; done' & wait").await;
+    let worker = bench.pid("worker").await;
+    kill(second.identity());
+    timeout(LONG, second.wait()).await.unwrap();
+    assert!(bench.launcher.end_leftovers(&instance()).await.unwrap() > 0, "what the second one left is found");
+    assert!(!is_alive(worker));
+}
+
+#[tokio::test]
+async fn the_processes_of_a_server_are_its_whole_tree() {
+    let bench = Bench::new();
+    let workload = bench.start("setsid sh -c 'echo $$ > $HERE/worker; while :; do sleep 0.05; done' & wait").await;
+    let worker = bench.pid("worker").await;
+    let pids = workload.process_ids().await;
+    assert!(pids.contains(&worker) && pids.contains(&workload.identity().pid().unwrap()), "{pids:?}");
+    assert!(!workload.saw_oom_kill().await);
+    workload.stop(LONG).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_tree_that_keeps_forking_is_ended() {
     let bench = Bench::new();
     let script = "trap '' TERM; echo $$ > $HERE/up; while :; do (setsid sleep 30 &); (sh -c 'sleep 30 & sleep 30' &); sleep 0.02; done";
@@ -449,9 +474,10 @@ async fn a_start_that_nobody_waits_for_leaves_nothing_running() {
     let owner_tag = Arc::from(bench.owner_tag.as_str());
     for _ in 0..5 {
         // Polled once, which starts the thread, and given up.
+        let cleared = super::Cleared::default();
         tokio::select! {
             biased;
-            started = LocalWorkload::start(&owner_tag, &order) => {
+            started = LocalWorkload::start(&owner_tag, &order, &cleared) => {
                 // On a busy machine the thread may be done before the first look.
                 started.unwrap().stop(Duration::ZERO).await.unwrap();
             }

@@ -14,8 +14,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use tokio::sync::{oneshot, watch};
 
+use super::Cleared;
 use super::ending::end_all;
 use super::identity::{ProcessHandle, Stamp, boot_id};
+use super::oom::OomCounters;
 use super::ports;
 use super::spawn::spawn;
 use super::table::{FileId, MarkScope, ProcessRecord, read_table, table_error};
@@ -34,6 +36,9 @@ pub(crate) struct LocalWorkload {
     identity: WorkloadIdentity,
     leader: ProcessHandle,
     kin: Arc<Kin>,
+    cleared: Cleared,
+    /// The kernel's kills for want of memory before its time.
+    oom_counters: Arc<OomCounters>,
     /// What the thread that waits for a child of ours has seen; `None` for an adopted process.
     life: Option<watch::Receiver<Life>>,
 }
@@ -58,21 +63,23 @@ impl Life {
 
 impl LocalWorkload {
     /// Starts a child. When the caller no longer waits for this once the child is there, it is killed.
-    pub(crate) async fn start(owner_tag: &Arc<str>, order: &LaunchOrder) -> Result<Self, LaunchError> {
+    pub(crate) async fn start(owner_tag: &Arc<str>, order: &LaunchOrder, cleared: &Cleared) -> Result<Self, LaunchError> {
         let (report, started) = oneshot::channel();
-        let (owner_tag, order) = (Arc::clone(owner_tag), order.clone());
+        let (owner_tag, order, cleared) = (Arc::clone(owner_tag), order.clone(), cleared.clone());
         let failed = |source| LaunchError::System { action: "start the thread that waits for the server", source };
         thread::Builder::new()
             .name(format!("wait-{}", order.instance))
             .stack_size(WAITING_THREAD_STACK)
-            .spawn(move || live(&owner_tag, &order, report))
+            .spawn(move || live(&owner_tag, &order, cleared, report))
             .map_err(failed)?;
         started.await.map_err(|_closed| failed(std::io::ErrorKind::BrokenPipe.into()))?
     }
 
     /// Takes over a process that somebody else started.
-    pub(crate) const fn adopted(kin: Arc<Kin>, leader: ProcessHandle, identity: ProcessIdentity) -> Self {
-        Self { identity: WorkloadIdentity::Process(identity), leader, kin, life: None }
+    pub(crate) fn adopted(kin: Arc<Kin>, leader: ProcessHandle, identity: ProcessIdentity, cleared: &Cleared) -> Self {
+        let oom_counters = Arc::new(OomCounters::of(identity.pid));
+        let cleared = cleared.clone();
+        Self { identity: WorkloadIdentity::Process(identity), leader, kin, cleared, oom_counters, life: None }
     }
 
     /// Waits until the life of a child satisfies `condition`; `None` when nobody watches it.
@@ -94,6 +101,12 @@ impl LocalWorkload {
             tracing::warn!(instance = %self.kin.instance, %error, "could not see what a server left behind");
         }
         WorkloadExit::Unseen
+    }
+
+    /// How far the end of it is looked for. Before one of ours was started, everything that carried the same marks was
+    /// ended; of one that was taken over nobody knows that.
+    fn ending_scope(&self) -> MarkScope {
+        if self.life.is_some() { self.scope() } else { MarkScope::All }
     }
 
     fn scope(&self) -> MarkScope {
@@ -119,7 +132,8 @@ impl Workload for LocalWorkload {
         if self.life.as_ref().is_some_and(|life| matches!(*life.borrow(), Life::Ended(_))) {
             let _settled = tokio::time::timeout(STATUS_DEADLINE, self.observed(|life| matches!(life, Life::Settled(_)))).await;
         }
-        end_all(&self.kin, grace).await?;
+        end_all(&self.kin, self.ending_scope(), grace).await?;
+        self.cleared.note(&self.kin.instance);
         let exit = tokio::time::timeout(STATUS_DEADLINE, self.observed(|life| matches!(life, Life::Settled(_)))).await;
         Ok(exit.ok().flatten().unwrap_or(WorkloadExit::Unseen))
     }
@@ -128,6 +142,16 @@ impl Workload for LocalWorkload {
         let found = look(&self.kin, self.scope()).await.ok()?;
         let pages: u64 = found.iter().filter(|record| record.alive).map(|record| record.resident_pages).sum();
         (pages > 0).then(|| pages.saturating_mul(procfs::page_size()))
+    }
+
+    async fn process_ids(&self) -> Vec<u32> {
+        let found = look(&self.kin, self.scope()).await.unwrap_or_default();
+        found.iter().filter(|record| record.alive).map(|record| record.pid).collect()
+    }
+
+    async fn saw_oom_kill(&self) -> bool {
+        let counters = Arc::clone(&self.oom_counters);
+        blocking(move || Ok(counters.have_risen())).await.unwrap_or(false)
     }
 
     async fn owns_listener(&self, address: SocketAddr) -> Option<bool> {
@@ -141,7 +165,7 @@ impl Workload for LocalWorkload {
 }
 
 /// The life of the thread that waits for a child: start it, report it, wait for its end, see what it left, reap it.
-fn live(owner_tag: &Arc<str>, order: &LaunchOrder, report: oneshot::Sender<Result<LocalWorkload, LaunchError>>) {
+fn live(owner_tag: &Arc<str>, order: &LaunchOrder, cleared: Cleared, report: oneshot::Sender<Result<LocalWorkload, LaunchError>>) {
     let mut child = match spawn(owner_tag, order) {
         Ok(child) => child,
         Err(error) => {
@@ -152,7 +176,8 @@ fn live(owner_tag: &Arc<str>, order: &LaunchOrder, report: oneshot::Sender<Resul
     let (tell, life) = watch::channel(Life::Running);
     let kin = match introduce(&child, owner_tag, order) {
         Ok((kin, leader, identity)) => {
-            let workload = LocalWorkload { identity, leader, kin: Arc::clone(&kin), life: Some(life) };
+            let oom_counters = Arc::new(OomCounters::of(child.id()));
+            let workload = LocalWorkload { identity, leader, kin: Arc::clone(&kin), cleared, oom_counters, life: Some(life) };
             if report.send(Ok(workload)).is_err() {
                 abandon(&mut child, &order.instance);
             }

@@ -168,6 +168,11 @@ impl Policy {
         }
     }
 
+    /// Counts a request that is under way although nobody asked here.
+    pub fn occupy(&mut self, id: MemberId, now: Moment) {
+        self.begin(id, now);
+    }
+
     /// Takes back the place of a request that was let in.
     pub fn finish(&mut self, id: MemberId, took: Duration, now: Moment) {
         let Some(member) = self.members.get_mut(id) else { return };

@@ -136,6 +136,12 @@ impl StateStore for SqliteStore {
     async fn check(&self) -> Result<Vec<String>, StoreError> {
         self.reader.run(rows::integrity).await
     }
+
+    async fn close(&self) {
+        // The writer's connection is the last one, and leaves no WAL behind.
+        self.reader.close().await;
+        self.writer.close().await;
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, LinuxHardware) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let hardware = LinuxHardware { proc: root.path().join("proc"), cgroup: root.path().join("cgroup") };
+    let hardware =
+        LinuxHardware { proc: root.path().join("proc"), cgroup: root.path().join("cgroup"), cpu_name: std::sync::Arc::default() };
     (root, hardware)
 }
 

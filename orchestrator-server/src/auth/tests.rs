@@ -40,6 +40,7 @@ const CHAT: &str = "/v1/chat/completions";
 const HOST: (&str, &str) = ("host", "localhost:8484");
 const JSON: (&str, &str) = ("content-type", "application/json");
 const BODY: (&str, &str) = ("content-length", "10");
+const OWN_PAGE: (&str, &str) = ("origin", "http://localhost:8484");
 
 #[test]
 fn forged_requests_are_refused_with_403() {
@@ -102,16 +103,18 @@ fn forged_requests_are_refused_with_403() {
         ("GET", "/api/v1/events", &[HOST, ("sec-fetch-site", "same-site")]),
         ("HEAD", "/api/v1/status", &[HOST, ("sec-fetch-site", "cross-site")]),
         // bodies that a plain form can send
-        ("POST", CHAT, &[HOST, BODY]),
-        ("POST", CHAT, &[HOST, ("transfer-encoding", "chunked")]),
-        ("POST", CHAT, &[HOST, BODY, ("content-type", "text/plain")]),
-        ("POST", CHAT, &[HOST, BODY, ("content-type", "text/plain; application/json")]),
-        ("POST", CHAT, &[HOST, BODY, ("content-type", "application/x-www-form-urlencoded")]),
-        ("POST", CHAT, &[HOST, BODY, ("content-type", "multipart/form-data; boundary=x")]),
-        ("POST", CHAT, &[HOST, BODY, ("content-type", "application/jsonx")]),
-        ("POST", CHAT, &[HOST, BODY, ("content-type", "")]),
-        ("POST", CHAT, &[HOST, BODY, JSON, ("content-type", "text/plain")]),
-        ("POST", "/api/v1/instances/a/up", &[HOST, ("content-type", "text/plain")]),
+        ("POST", CHAT, &[HOST, BODY, OWN_PAGE]),
+        ("POST", CHAT, &[HOST, ("transfer-encoding", "chunked"), OWN_PAGE]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", "text/plain"), OWN_PAGE]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", "text/plain"), ("sec-fetch-site", "none")]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", "text/plain"), ("sec-fetch-mode", "navigate")]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", "text/plain; application/json"), OWN_PAGE]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", "application/x-www-form-urlencoded"), OWN_PAGE]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", "multipart/form-data; boundary=x"), OWN_PAGE]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", "application/jsonx"), OWN_PAGE]),
+        ("POST", CHAT, &[HOST, BODY, ("content-type", ""), OWN_PAGE]),
+        ("POST", CHAT, &[HOST, BODY, JSON, ("content-type", "text/plain"), OWN_PAGE]),
+        ("POST", "/api/v1/instances/a/up", &[HOST, ("content-type", "text/plain"), OWN_PAGE]),
         // preflight
         ("OPTIONS", CHAT, &[HOST]),
         ("OPTIONS", "*", &[HOST]),
@@ -129,6 +132,24 @@ fn forged_requests_are_refused_with_403() {
             }
             Ok(admitted) => panic!("let in: {method} {target} {headers:?}: {admitted:?}"),
         }
+    }
+}
+
+#[test]
+fn a_program_that_sends_no_json_is_told_so_with_415() {
+    let kinds: &[Headers<'_>] = &[
+        &[HOST, BODY],
+        &[HOST, ("transfer-encoding", "chunked")],
+        &[HOST, BODY, ("content-type", "text/plain")],
+        &[HOST, BODY, ("content-type", "application/x-www-form-urlencoded")],
+        &[HOST, BODY, ("content-type", "application/jsonx")],
+        &[HOST, BODY, ("content-type", "")],
+        &[HOST, BODY, JSON, ("content-type", "text/plain")],
+    ];
+    for headers in kinds {
+        let problem = check("POST", CHAT, headers).unwrap_err().into_problem();
+        assert_eq!((problem.status, problem.code), (415, ErrorCode::RequestInvalid), "{headers:?}");
+        assert!(problem.hint.is_some_and(|hint| hint.contains("application/json")));
     }
 }
 

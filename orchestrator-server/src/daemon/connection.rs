@@ -12,9 +12,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::Phases;
+use super::listen::Listeners;
 use super::service::{Door, Service};
 use crate::auth::Guard;
 
@@ -29,9 +31,26 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncon
 /// Accepts connections, as many at a time as there is room for.
 #[derive(Clone)]
 pub(super) struct Acceptor {
-    service: Arc<Service>,
-    room: Arc<Semaphore>,
-    head_timeout: Duration,
+    pub(super) service: Arc<Service>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) head_timeout: Duration,
+    pub(super) phases: Phases,
+}
+
+/// The tasks that accept, and how to make them stop.
+pub(super) struct Accepting {
+    pause: CancellationToken,
+    tcp: JoinHandle<Option<TcpListener>>,
+    unix: JoinHandle<Option<UnixListener>>,
+}
+
+impl Accepting {
+    /// Stops accepting and returns the listeners, which stay open: who connects now waits. Nothing when the daemon ends.
+    pub(super) async fn pause(self) -> Option<Listeners> {
+        self.pause.cancel();
+        Some(Listeners { tcp: self.tcp.await.ok()??, unix: self.unix.await.ok()?? })
+    }
 }
 
 /// When a connection ends before its client wants it to.
@@ -45,24 +64,28 @@ struct Endings {
     head_timeout: Duration,
 }
 
+/// Returns how many connections fit.
+pub(super) fn room(most_connections: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(most_connections.min(Semaphore::MAX_PERMITS)))
+}
+
 impl Acceptor {
-    pub(super) fn new(service: Arc<Service>, most_connections: usize, head_timeout: Duration) -> Self {
-        Self { service, room: Arc::new(Semaphore::new(most_connections.min(Semaphore::MAX_PERMITS))), head_timeout }
+    /// Begins to accept: on TCP until the daemon ends, on the Unix socket until it is gone.
+    pub(super) fn accept(&self, listeners: Listeners) -> Accepting {
+        let pause = CancellationToken::new();
+        let tcp = self.clone().serve_tcp(listeners.tcp, pause.clone());
+        let unix = self.clone().serve_unix(listeners.unix, pause.clone());
+        Accepting { pause, tcp: self.phases.own.spawn(tcp), unix: self.phases.own.spawn(unix) }
     }
 
-    /// Serves TCP until `ending`; its connections until `closing`.
-    pub(super) async fn serve_tcp(
-        self,
-        listener: TcpListener,
-        guard: Arc<Guard>,
-        ending: CancellationToken,
-        closing: CancellationToken,
-        tasks: TaskTracker,
-    ) {
+    async fn serve_tcp(self, listener: TcpListener, pause: CancellationToken) -> Option<TcpListener> {
+        let Phases { ending, closing, tcp: connections, .. } = &self.phases;
         loop {
             let accepted = tokio::select! {
+                biased;
+                () = ending.cancelled() => return None,
+                () = pause.cancelled() => return Some(listener),
                 accepted = listener.accept() => accepted,
-                () = ending.cancelled() => return,
             };
             let Some((stream, _)) = settle(accepted).await else { continue };
             let Ok(place) = self.room.clone().try_acquire_owned() else {
@@ -74,33 +97,30 @@ impl Acceptor {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "could not set TCP_NODELAY");
             }
-            let door = Door::Tcp(guard.clone(), local);
+            let door = Door::Tcp(self.guard.clone(), local);
             let endings = Endings { soon: ending.clone(), now: closing.clone(), head_timeout: self.head_timeout };
             let service = self.service.clone();
             // Made in here: a future that is moved into another one stands twice in it, for as long as it lives.
-            tasks.spawn(async move {
+            connections.spawn(async move {
                 serve(stream, service, door, endings).await;
                 drop(place);
             });
         }
     }
 
-    /// Serves the Unix socket. There is always room on it: whoever can reach it owns the daemon.
-    pub(super) async fn serve_unix(
-        self,
-        listener: UnixListener,
-        ending: CancellationToken,
-        closing: CancellationToken,
-        tasks: TaskTracker,
-    ) {
+    /// There is always room on the Unix socket: whoever can reach it owns the daemon.
+    async fn serve_unix(self, listener: UnixListener, pause: CancellationToken) -> Option<UnixListener> {
+        let Phases { gone, unix: connections, .. } = &self.phases;
         loop {
             let accepted = tokio::select! {
+                biased;
+                () = gone.cancelled() => return None,
+                () = pause.cancelled() => return Some(listener),
                 accepted = listener.accept() => accepted,
-                () = ending.cancelled() => return,
             };
             let Some((stream, _)) = settle(accepted).await else { continue };
-            let endings = Endings { soon: ending.clone(), now: closing.clone(), head_timeout: self.head_timeout };
-            tasks.spawn(serve(stream, self.service.clone(), Door::Unix, endings));
+            let endings = Endings { soon: gone.clone(), now: gone.clone(), head_timeout: self.head_timeout };
+            connections.spawn(serve(stream, self.service.clone(), Door::Unix, endings));
         }
     }
 }
@@ -141,6 +161,7 @@ where
             .header_read_timeout(endings.head_timeout)
             .max_buf_size(LARGEST_BUFFER)
             .serve_connection(TokioIo::new(stream), answer)
+            .with_upgrades()
     );
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

@@ -20,6 +20,33 @@ const RESERVED_DESCRIPTORS: u64 = 256;
 /// A request through the gateway needs one connection to the client and one to the engine.
 const DESCRIPTORS_PER_CLIENT: u64 = 2;
 
+/// What a daemon listens on.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) tcp: TcpListener,
+    pub(super) unix: UnixListener,
+}
+
+impl Listeners {
+    /// Listens where the configuration says.
+    pub(super) fn open(config: &GatewayConfig, socket: &Path) -> Result<Self, DaemonError> {
+        Ok(Self { tcp: tcp(config)?, unix: unix(socket)? })
+    }
+
+    /// Takes the listeners of an earlier owner; where the configuration names another address by now, that one is
+    /// listened on instead.
+    pub(super) fn inherit(self, config: &GatewayConfig) -> Result<Self, DaemonError> {
+        let address = address_of(&self.tcp)?;
+        let is_as_configured = config.host == address.ip() && config.port.is_none_or(|port| port == 0 || port == address.port());
+        Ok(if is_as_configured { self } else { Self { tcp: tcp(config)?, unix: self.unix } })
+    }
+}
+
+/// Returns where a listener listens.
+pub(super) fn address_of(listener: &TcpListener) -> Result<SocketAddr, DaemonError> {
+    listener.local_addr().map_err(|source| DaemonError::System { action: "ask for the address we listen on", source })
+}
+
 /// Lets this process open as many files as the system allows it, and returns how many connections that is, but at
 /// most `wanted`.
 pub(super) fn raise_descriptor_limit(wanted: usize) -> usize {
@@ -34,7 +61,7 @@ pub(super) fn raise_descriptor_limit(wanted: usize) -> usize {
 }
 
 /// Listens on the configured port; without one on the usual port, or on a free one where that is taken.
-pub(super) fn tcp(config: &GatewayConfig) -> Result<TcpListener, DaemonError> {
+fn tcp(config: &GatewayConfig) -> Result<TcpListener, DaemonError> {
     let address = SocketAddr::new(config.host, config.port.unwrap_or(GatewayConfig::PREFERRED_PORT));
     match listen(address) {
         Ok(listener) => Ok(listener),
@@ -70,7 +97,7 @@ pub(super) fn endpoint(address: SocketAddr) -> String {
 }
 
 /// Listens on the Unix socket. One that is there already is stale: we hold the lock of this home.
-pub(super) fn unix(path: &Path) -> Result<UnixListener, DaemonError> {
+fn unix(path: &Path) -> Result<UnixListener, DaemonError> {
     let file = |action| move |source| DaemonError::File { action, path: path.to_path_buf(), source };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(file("create the folder of"))?;

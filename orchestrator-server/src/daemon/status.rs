@@ -6,7 +6,7 @@ use orchestrator_core::Paths;
 use orchestrator_core::event::Timestamp;
 
 use super::VERSION;
-use crate::api::{DaemonStatus, InstanceCounts};
+use crate::api::{DaemonStatus, InstanceCounts, InstanceList, Predecessor};
 
 /// Makes the answer of `GET /api/v1/status`.
 #[derive(Clone)]
@@ -24,7 +24,13 @@ impl StatusSource {
         Self { home: home.into(), log: log.into(), endpoint: endpoint.into(), started_at: Timestamp::now() }
     }
 
-    pub(crate) fn status(&self, instances: InstanceCounts) -> DaemonStatus {
+    pub(crate) fn status(&self, list: InstanceList, draining: Vec<Predecessor>) -> DaemonStatus {
+        let InstanceList { instances, problems: _, runtimes, warnings } = list;
+        let instances = InstanceCounts {
+            configured: instances.len(),
+            running: instances.iter().filter(|instance| instance.pid.is_some()).count(),
+            ready: instances.iter().filter(|instance| instance.state == "ready").count(),
+        };
         DaemonStatus {
             version: VERSION.to_owned(),
             pid: std::process::id(),
@@ -34,6 +40,9 @@ impl StatusSource {
             started_at: self.started_at,
             uptime_seconds: self.started_at.elapsed_seconds(),
             instances,
+            runtimes,
+            warnings,
+            draining,
         }
     }
 }

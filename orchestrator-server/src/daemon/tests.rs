@@ -4,5 +4,6 @@
 mod control;
 mod doors;
 mod ending;
+mod handover;
 mod rig;
 mod serving;

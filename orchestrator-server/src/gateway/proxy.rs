@@ -79,7 +79,6 @@ struct Begun {
     body: BegunBody,
 }
 
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment; an allocation would cost more than the copy")]
 enum BegunBody {
     /// It is complete.
     Whole(Bytes),

@@ -65,7 +65,7 @@ families! {
     EVICTIONS = Counter "orchestrator_evictions_total" ["reason"]
         "Instances that were unloaded: `room` for another one, `idle` after their `ttl`.";
     RESERVED = Gauge "orchestrator_memory_reserved_bytes" ["instance", "memory"]
-        "Memory that the instance holds or asks for in the scheduler's books, by kind: `host`, `gpu0`, …";
+        "Memory that the instance holds or asks for in the scheduler's books, by kind: `host`, `gpu0` and so on.";
     BUDGET = Gauge "orchestrator_memory_budget_bytes" ["memory"]
         "Memory that all instances together may hold, by kind.";
     RETRIES = Counter "orchestrator_request_retries_total" ["instance"]

@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderName};
 use orchestrator_core::hardware::Hardware;
 
 use super::{Control, JsonBody};
-use crate::api::{DaemonStatus, HealthAnswer, InstanceCounts, ShutdownRequest};
+use crate::api::{DaemonStatus, HealthAnswer, ShutdownRequest};
 use crate::daemon::VERSION;
 use crate::metrics;
 
@@ -17,13 +17,7 @@ pub(super) async fn health(State(control): State<Control>) -> Json<HealthAnswer>
 }
 
 pub(super) async fn status(State(control): State<Control>) -> Json<DaemonStatus> {
-    let instances = control.orchestrator.instances().await.instances;
-    let counts = InstanceCounts {
-        configured: instances.len(),
-        running: instances.iter().filter(|instance| instance.pid.is_some()).count(),
-        ready: instances.iter().filter(|instance| instance.state == "ready").count(),
-    };
-    Json(control.status.status(counts))
+    Json(control.status.status(control.orchestrator.instances().await, control.orchestrator.predecessors()))
 }
 
 pub(super) async fn metrics(State(control): State<Control>) -> ([(HeaderName, &'static str); 1], String) {

@@ -1,14 +1,15 @@
 //! Events: a page of them, or a stream that begins in the store and goes on live, without a gap and without a
-//! duplicate.
+//! duplicate, also where the home changes hands meanwhile.
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::pin::Pin;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures_util::{Stream, StreamExt, stream};
 use orchestrator_core::event::Event;
 use orchestrator_core::{ErrorCode, Orchestrator, Problem};
@@ -16,7 +17,9 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Control, QueryOf};
+use crate::Client;
 use crate::api::EventQuery;
+use crate::daemon::seat::{Seat, Settled};
 use crate::error::Refused;
 
 /// How many events are read from the store at a time.
@@ -25,6 +28,7 @@ const PAGE: usize = 500;
 pub(super) async fn events(
     State(control): State<Control>,
     QueryOf(query): QueryOf<EventQuery>,
+    Extension(seat): Extension<Seat>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let wants_stream = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
@@ -37,7 +41,9 @@ pub(super) async fn events(
         return Ok(Json(events).into_response());
     }
     let after = last_event_id(&headers)?.or(query.after);
-    let events = follow(control.orchestrator, after).await?.map(|event| match event {
+    let (events, last) = follow(control.orchestrator, after).await?;
+    let events = Box::pin(events.take_until(control.streams.cancelled_owned()));
+    let events = follow_on(Succeeding { events, last, seat, is_ours: true }).map(|event| match event {
         Ok(event) => SseEvent::default().id(event.sequence.to_string()).json_data(event),
         Err(problem) => SseEvent::default().event("error").json_data(problem),
     });
@@ -52,6 +58,48 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Refused> {
         Some(number) => Ok(Some(number)),
         None => Err(Refused(Problem::new(ErrorCode::RequestInvalid, "the `Last-Event-ID` is no number of an event"))),
     }
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<Event, Problem>> + Send>>;
+
+/// A stream of events, and where it goes on when the home is not ours any more.
+struct Succeeding {
+    events: Events,
+    /// The number of the last event that was passed on.
+    last: u64,
+    seat: Seat,
+    is_ours: bool,
+}
+
+/// Goes on with the events of whoever owns the home.
+fn follow_on(succeeding: Succeeding) -> impl Stream<Item = Result<Event, Problem>> + Send {
+    stream::unfold(succeeding, |mut succeeding| async move {
+        loop {
+            if let Some(event) = succeeding.events.next().await {
+                if let Ok(event) = &event {
+                    succeeding.last = event.sequence;
+                }
+                return Some((event, succeeding));
+            }
+            if !succeeding.is_ours {
+                return None;
+            }
+            match succeeding.seat.settled().await {
+                Settled::Owning(owned) if owned.streams.is_cancelled() => return None,
+                Settled::Owning(owned) => match follow(owned.orchestrator.clone(), Some(succeeding.last)).await {
+                    Ok((events, _)) => succeeding.events = Box::pin(events.take_until(owned.streams.clone().cancelled_owned())),
+                    Err(problem) => {
+                        return Some((Err(problem), Succeeding { events: Box::pin(stream::empty()), is_ours: false, ..succeeding }));
+                    }
+                },
+                Settled::Retired => {
+                    succeeding.is_ours = false;
+                    let events = Client::unix(succeeding.seat.socket()).follow_events(succeeding.last).await.ok()?;
+                    succeeding.events = Box::pin(events.map(|event| event.map_err(Problem::from)));
+                }
+            }
+        }
+    })
 }
 
 /// Where events come from: the facade of the core, or a stand-in.
@@ -76,14 +124,18 @@ impl EventSource for Orchestrator {
 }
 
 /// Follows events from after a number, or from now on.
-async fn follow<S: EventSource>(source: S, after: Option<u64>) -> Result<impl Stream<Item = Result<Event, Problem>> + Send, Problem> {
+/// Also returns the number before the first one.
+async fn follow<S: EventSource>(
+    source: S,
+    after: Option<u64>,
+) -> Result<(impl Stream<Item = Result<Event, Problem>> + Send, u64), Problem> {
     // Listening begins before the store is read: what happens in between comes twice, and is passed on once.
     let live = source.subscribe();
     let newest = source.newest().await?;
     // A number beyond the newest is from a database that is gone: those events will not come again.
     let last = after.map_or(newest, |after| after.min(newest));
     let follower = Follower { source, live, last, stored: VecDeque::new(), ahead: None, is_replaying: true, is_over: false };
-    Ok(stream::unfold(follower, |mut follower| async move { follower.next().await.map(|event| (event, follower)) }))
+    Ok((stream::unfold(follower, |mut follower| async move { follower.next().await.map(|event| (event, follower)) }), last))
 }
 
 struct Follower<S> {

@@ -91,6 +91,8 @@ fn serve(arguments: Vec<String>, behaviour: Behaviour) {
     std::thread::sleep(Duration::from_millis(behaviour.bind_ms));
     let listener = TcpListener::bind(SocketAddr::new(host, port))
         .unwrap_or_else(|error| fail(&format!("couldn't bind HTTP server socket, hostname: {host}, port: {port}: {error}"), 1));
+    // The queue of the standard library overflows at some hundred clients at once.
+    rustix::net::listen(&listener, 4_096).unwrap();
     // A log that cannot be written is no reason for an engine to end.
     let _ = writeln!(std::io::stdout(), "main: server is listening on http://{host}:{port}");
     let alias = value_of(&arguments, "--alias").unwrap_or("fake").to_owned();
@@ -109,10 +111,12 @@ fn serve(arguments: Vec<String>, behaviour: Behaviour) {
     let engine = Arc::new(Engine { behaviour, model: alias, ready_at, stats });
     for stream in listener.incoming().flatten() {
         let engine = Arc::clone(&engine);
-        std::thread::spawn(move || {
+        // There may be thousands, and none of them does much.
+        let conversation = move || {
             // An error is a client that is gone.
             let _ = engine.converse(stream);
-        });
+        };
+        std::thread::Builder::new().stack_size(256 * 1024).spawn(conversation).unwrap();
     }
 }
 
@@ -368,16 +372,19 @@ impl Engine {
 /// Waits, and fails as soon as the client is gone.
 fn wait_for_client(stream: &TcpStream, time: Duration) -> std::io::Result<()> {
     let end = Instant::now() + time;
-    stream.set_read_timeout(Some(Duration::from_millis(5)))?;
     let outcome = loop {
-        if Instant::now() >= end {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
             break Ok(());
         }
+        // It ends early when the client goes; a thousand waiting threads must not wake up for nothing.
+        stream.set_read_timeout(Some(left))?;
         match stream.peek(&mut [0]) {
             Ok(0) => break Err(ErrorKind::ConnectionAborted.into()),
             // A pipelined request: wait without looking.
             Ok(_) => std::thread::sleep(Duration::from_millis(5)),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            // A stop and its end (SIGSTOP, SIGCONT) interrupt a wait with a time limit.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             Err(error) => break Err(error),
         }
     };

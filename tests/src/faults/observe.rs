@@ -83,3 +83,27 @@ pub(super) fn database(home: &Path) -> std::path::PathBuf {
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
+
+/// Waits for futures, all at once, and returns what comes of them in their order.
+pub(super) fn block_on_all<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    block_on(async {
+        let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
+        let mut outcomes = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            outcomes.push(task.await.unwrap());
+        }
+        outcomes
+    })
+}
+
+/// How many connections this machine has dropped because their listener's queue was full.
+pub(super) fn listen_overflows() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/netstat").unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "ListenOverflows");
+    found.unwrap().1.parse().unwrap()
+}

@@ -81,7 +81,7 @@ impl Driver {
         match self.phase {
             Phase::Loading(_) | Phase::Serving(_) | Phase::Starting { .. } => self.begin_stop(Trouble::Unloaded(why)).await,
             Phase::Backoff { .. } => {
-                let why = self.why(Trouble::Unloaded(why));
+                let why = self.why(&Trouble::Unloaded(why));
                 self.enter(Phase::Stopped { last_exit: None }, &why).await;
             }
             // It goes already, or is gone: the scheduler should know.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Driver;
-use super::phase::{Phase, Serving, Trouble};
+use super::phase::{Origin, Phase, Serving, Trouble};
 use crate::instance::probe::ProbeOutcome;
 use crate::scheduler::need;
 
@@ -16,15 +16,16 @@ impl Driver {
                     self.handle_ready().await;
                     return;
                 }
-                if loading.deadline <= Instant::now() {
-                    self.begin_stop(Trouble::NeverReady).await;
-                    return;
-                }
                 let detail = match outcome {
+                    ProbeOutcome::Healthy => String::new(),
                     ProbeOutcome::Loading { detail } => detail,
                     ProbeOutcome::Bad { reason } => reason,
-                    ProbeOutcome::Healthy | ProbeOutcome::Refused => String::new(),
+                    ProbeOutcome::Refused => "it does not listen on its port yet".to_owned(),
                 };
+                if loading.deadline <= Instant::now() {
+                    self.begin_stop(Trouble::NeverReady { reason: detail }).await;
+                    return;
+                }
                 loading.is_doubted = false;
                 loading.probe_again();
                 if loading.detail != detail {
@@ -33,16 +34,18 @@ impl Driver {
                 }
             }
             Phase::Serving(serving) => {
-                let was_unhealthy = serving.unhealthy.is_some();
-                serving.note(outcome, self.spec.healthcheck.retries.get());
+                let before = serving.unhealthy.clone();
+                let retries = self.spec.healthcheck.retries.get();
+                serving.note(outcome, retries);
                 serving.probe_again(self.spec.healthcheck.interval.get());
-                let is_hopeless = serving.bad_answers >= self.spec.healthcheck.retries.get().saturating_mul(2);
-                let reason = serving.unhealthy.as_ref().map(|unhealthy| unhealthy.reason.clone());
+                let (is_hopeless, now) = (serving.is_hopeless(retries), serving.unhealthy.clone());
                 if is_hopeless {
                     self.begin_stop(Trouble::Unresponsive).await;
-                } else if was_unhealthy != reason.is_some() {
-                    let why = reason.unwrap_or_else(|| "it answers again".to_owned());
-                    self.announce(if was_unhealthy { "unhealthy" } else { "ready" }, &why);
+                } else if before.is_some() != now.is_some() {
+                    let why = now.map_or_else(|| "it answers again".to_owned(), |unhealthy| unhealthy.reason);
+                    self.announce(if before.is_some() { "unhealthy" } else { "ready" }, &why);
+                } else if before != now {
+                    self.publish();
                 }
             }
             Phase::Stopped { .. } | Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::Failed { .. } => {}
@@ -63,7 +66,10 @@ impl Driver {
         }
         self.services.tasks.spawn(need::measure(self.services.clone(), self.spec.clone(), loading.workload.clone()));
         let serving = Serving::begin(loading, self.spec.healthcheck.interval.get());
-        let took = loading.server.started_at.elapsed_millis();
-        self.enter(Phase::Serving(serving), &format!("it answers after {took} ms")).await;
+        let why = match loading.origin {
+            Origin::Started => format!("it answers after {} ms", loading.begun.elapsed().as_millis()),
+            Origin::TakenOver => "it was taken over, and answers".to_owned(),
+        };
+        self.enter(Phase::Serving(serving), &why).await;
     }
 }

@@ -5,22 +5,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::launch::{Launch, LaunchOutcome, LaunchSteps};
+use super::launch::{Launch, LaunchOutcome, LaunchSteps, Launched};
 use super::{Adopted, DriverEvent, FIRST_LOADING_POLL, LOADING_POLL_GROWTH, LONGEST_LOADING_POLL};
 use crate::event::Timestamp;
 use crate::instance::InstanceSpec;
-use crate::instance::probe::{ProbeOutcome, probe};
+use crate::instance::probe::{Probe, ProbeOutcome};
 use crate::instance::state::{ExitCause, ExitReport, Failure, InstanceState, RunningServer, StartStep};
 use crate::launcher::{LaunchError, Workload, WorkloadExit};
+use crate::orchestrator::Services;
 use crate::scheduler::policy::Eviction;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Why a server is being ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
     Requested,
-    NeverReady,
+    NeverReady {
+        /// What was seen when it was last asked.
+        reason: String,
+    },
     Unresponsive,
     /// Somebody else answers on its port.
     PortTaken,
@@ -29,20 +33,31 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) const fn cause(self) -> ExitCause {
+    pub(super) fn cause(&self) -> ExitCause {
         match self {
             Self::Requested | Self::Unloaded(_) => ExitCause::Requested,
-            Self::NeverReady => ExitCause::NeverReady,
+            Self::NeverReady { reason } => ExitCause::NeverReady { reason: reason.clone() },
             Self::Unresponsive => ExitCause::Unresponsive,
             Self::PortTaken => ExitCause::PortTaken,
         }
     }
 }
 
+/// Where a loading server comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// We started it a moment ago.
+    Started,
+    /// An earlier owner of this home started it, and nobody knows how long it took to load.
+    TakenOver,
+}
+
 /// A server that runs and is not ready yet.
 pub(super) struct Loading {
     pub(super) workload: Arc<dyn Workload>,
     pub(super) server: RunningServer,
+    pub(super) origin: Origin,
+    pub(super) begun: Instant,
     pub(super) detail: String,
     /// Until when it must be ready.
     pub(super) deadline: Instant,
@@ -50,28 +65,49 @@ pub(super) struct Loading {
     pub(super) stderr_offset: u64,
     /// Whether the last answer came from a port on which it was not seen to listen.
     pub(super) is_doubted: bool,
+    probe: Probe,
     timeout: Duration,
     wait: Duration,
-    probe: BoxFuture<ProbeOutcome>,
+    answer: BoxFuture<ProbeOutcome>,
     exit: BoxFuture<WorkloadExit>,
 }
 
 impl Loading {
-    pub(super) fn begin(adopted: Adopted, spec: &InstanceSpec, stderr_offset: u64) -> Self {
+    /// Begins with a server that was just started.
+    pub(super) fn started(launched: Launched, services: &Arc<Services>, spec: &InstanceSpec) -> Self {
+        let Launched { workload, server, stderr_offset } = launched;
+        Self::begin(Adopted { workload, server }, Origin::Started, services, spec).with_log_from(stderr_offset)
+    }
+
+    /// Begins with a server of an earlier owner.
+    pub(super) fn taken_over(adopted: Adopted, services: &Arc<Services>, spec: &InstanceSpec) -> Self {
+        Self::begin(adopted, Origin::TakenOver, services, spec)
+    }
+
+    fn with_log_from(mut self, stderr_offset: u64) -> Self {
+        self.stderr_offset = stderr_offset;
+        self
+    }
+
+    fn begin(adopted: Adopted, origin: Origin, services: &Arc<Services>, spec: &InstanceSpec) -> Self {
         let Adopted { workload, server } = adopted;
         let timeout = spec.healthcheck.timeout.get();
-        let probe = Box::pin(probe_after(Duration::ZERO, &server, timeout));
+        let probe = Probe::new(services, spec, &server);
+        let now = Instant::now();
         Self {
             exit: exit_of(&workload),
             workload,
             server,
+            origin,
+            begun: now,
             detail: String::new(),
-            deadline: Instant::now() + spec.healthcheck.start_period.get(),
-            stderr_offset,
+            deadline: now + spec.healthcheck.start_period.get(),
+            stderr_offset: 0,
             is_doubted: false,
+            answer: Box::pin(ask_after(Duration::ZERO, &probe, timeout)),
+            probe,
             timeout,
             wait: FIRST_LOADING_POLL,
-            probe,
         }
     }
 
@@ -79,16 +115,20 @@ impl Loading {
     pub(super) fn probe_again(&mut self) {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = self.timeout.min(left.max(FIRST_LOADING_POLL));
-        self.probe = Box::pin(probe_after(self.wait.min(left), &self.server, timeout));
+        self.answer = Box::pin(ask_after(self.wait.min(left), &self.probe, timeout));
         self.wait = self.wait.mul_f32(LOADING_POLL_GROWTH).min(LONGEST_LOADING_POLL);
     }
 }
 
 /// What is wrong with a server that should answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unhealthy {
     since: Timestamp,
     pub(super) reason: String,
+    /// How many answers in a row were bad.
+    bad_answers: u16,
+    /// How many of them get it replaced.
+    limit: u16,
 }
 
 /// A server that was ready.
@@ -101,8 +141,9 @@ pub(super) struct Serving {
     pub(super) unhealthy: Option<Unhealthy>,
     /// How many answers in a row were bad.
     pub(super) bad_answers: u16,
+    probe: Probe,
     timeout: Duration,
-    probe: BoxFuture<ProbeOutcome>,
+    answer: BoxFuture<ProbeOutcome>,
     exit: BoxFuture<WorkloadExit>,
 }
 
@@ -117,7 +158,8 @@ impl Serving {
             stderr_offset: loading.stderr_offset,
             unhealthy: None,
             bad_answers: 0,
-            probe: Box::pin(probe_after(interval, &loading.server, loading.timeout)),
+            answer: Box::pin(ask_after(interval, &loading.probe, loading.timeout)),
+            probe: loading.probe.clone(),
             timeout: loading.timeout,
         }
     }
@@ -137,14 +179,19 @@ impl Serving {
         self.bad_answers = self.bad_answers.saturating_add(1);
         if self.bad_answers >= retries {
             let since = self.unhealthy.as_ref().map_or_else(Timestamp::now, |unhealthy| unhealthy.since);
-            self.unhealthy = Some(Unhealthy { since, reason });
+            self.unhealthy = Some(Unhealthy { since, reason, bad_answers: self.bad_answers, limit: replaced_after(retries) });
         }
+    }
+
+    /// Returns whether so many answers in a row were bad that the server is to be replaced.
+    pub(super) fn is_hopeless(&self, retries: u16) -> bool {
+        self.bad_answers >= replaced_after(retries)
     }
 
     /// Arms the next question. After a bad answer the next one comes sooner.
     pub(super) fn probe_again(&mut self, interval: Duration) {
         let wait = if self.bad_answers == 0 { interval } else { interval.min(Duration::from_secs(1)) };
-        self.probe = Box::pin(probe_after(wait, &self.server, self.timeout));
+        self.answer = Box::pin(ask_after(wait, &self.probe, self.timeout));
     }
 }
 
@@ -205,14 +252,22 @@ impl Phase {
         match self {
             Self::Stopped { .. } | Self::Failed { .. } => std::future::pending().await,
             Self::Starting { launch, .. } => DriverEvent::Launched(launch.await),
-            Self::Loading(loading) => next_of_running(&mut loading.exit, &mut loading.probe).await,
-            Self::Serving(serving) => next_of_running(&mut serving.exit, &mut serving.probe).await,
+            Self::Loading(loading) => next_of_running(&mut loading.exit, &mut loading.answer).await,
+            Self::Serving(serving) => next_of_running(&mut serving.exit, &mut serving.answer).await,
             Self::Stopping { stop, .. } => DriverEvent::Stopped(stop.await),
             Self::Backoff { until, .. } => {
-                tokio::time::sleep_until((*until).into()).await;
+                // A timer would round a wait of nothing up to its next tick.
+                if *until > Instant::now() {
+                    tokio::time::sleep_until((*until).into()).await;
+                }
                 DriverEvent::RestartDue
             }
         }
+    }
+
+    /// Returns whether it is a wait that has no time left.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Backoff { until, .. } if *until <= Instant::now())
     }
 
     /// Shows the phase as others see it.
@@ -223,9 +278,13 @@ impl Phase {
             Self::Loading(loading) => InstanceState::Loading { server: loading.server.clone(), detail: loading.detail.clone() },
             Self::Serving(serving) => match &serving.unhealthy {
                 None => InstanceState::Ready { server: serving.server.clone(), since: serving.ready_at },
-                Some(unhealthy) => {
-                    InstanceState::Unhealthy { server: serving.server.clone(), since: unhealthy.since, reason: unhealthy.reason.clone() }
-                }
+                Some(Unhealthy { since, reason, bad_answers, limit }) => InstanceState::Unhealthy {
+                    server: serving.server.clone(),
+                    since: *since,
+                    reason: reason.clone(),
+                    bad_answers: *bad_answers,
+                    replaced_after: *limit,
+                },
             },
             Self::Stopping { server, since, .. } => InstanceState::Stopping { server: server.clone(), since: *since },
             Self::Backoff { due, attempt, failure, .. } => {
@@ -264,11 +323,11 @@ impl Phase {
 }
 
 /// An exit is seen before an answer: a dead server's last answer says nothing.
-async fn next_of_running(exit: &mut BoxFuture<WorkloadExit>, probe: &mut BoxFuture<ProbeOutcome>) -> DriverEvent {
+async fn next_of_running(exit: &mut BoxFuture<WorkloadExit>, answer: &mut BoxFuture<ProbeOutcome>) -> DriverEvent {
     tokio::select! {
         biased;
         exit = exit => DriverEvent::Exited(exit),
-        outcome = probe => DriverEvent::Probed(outcome),
+        outcome = answer => DriverEvent::Probed(outcome),
     }
 }
 
@@ -277,10 +336,15 @@ fn exit_of(workload: &Arc<dyn Workload>) -> BoxFuture<WorkloadExit> {
     Box::pin(async move { workload.wait().await })
 }
 
-fn probe_after(wait: Duration, server: &RunningServer, timeout: Duration) -> impl Future<Output = ProbeOutcome> + Send + use<> {
-    let (address, path) = (server.address, server.health_path.clone());
+/// Twice the bad answers that make a server unhealthy get it replaced.
+const fn replaced_after(retries: u16) -> u16 {
+    retries.saturating_mul(2)
+}
+
+fn ask_after(wait: Duration, probe: &Probe, timeout: Duration) -> impl Future<Output = ProbeOutcome> + Send + use<> {
+    let probe = probe.clone();
     async move {
         tokio::time::sleep(wait).await;
-        probe(address, &path, timeout).await
+        probe.ask(timeout).await
     }
 }

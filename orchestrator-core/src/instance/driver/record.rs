@@ -30,7 +30,7 @@ pub(super) fn due(unrecorded: Option<&Unrecorded>) -> impl Future<Output = ()> +
 }
 
 impl Driver {
-    /// Stores what is so now; what cannot be stored is tried again.
+    /// Stores what is so now, unless that is stored already; what cannot be stored is tried again.
     pub(super) async fn persist(&mut self) {
         let server = self.phase.state().server().cloned();
         let record = InstanceRecord {
@@ -40,13 +40,18 @@ impl Driver {
             server,
             restarts: self.restarts,
         };
-        match self.services.store.put_instance(record).await {
+        if self.unrecorded.is_none() && self.stored.as_ref() == Some(&record) {
+            return;
+        }
+        match self.services.store.put_instance(record.clone()).await {
             Ok(()) => {
+                self.stored = Some(record);
                 if self.unrecorded.take().is_some() {
                     info!("the state of the instance is stored again");
                 }
             }
             Err(error) => {
+                self.stored = None;
                 if self.unrecorded.is_none() {
                     let error = &error as &dyn std::error::Error;
                     warn!(error, "the state of the instance could not be stored; it is tried again until it can");

@@ -1,13 +1,14 @@
 //! A home with a runtime whose engine is a few lines of Python, and a provider that believes in every model.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::env::{EnvError, EnvRegistry, Environment, EnvironmentReport, EnvironmentStatus};
-use crate::hardware::{Hardware, HardwareProbe};
+use crate::hardware::{Device, DeviceUse, Hardware, HardwareProbe};
+use crate::instance::spec::Backend;
 use crate::instance::{ExitCause, InstanceSpec};
 use crate::launcher::LaunchPlan;
 use crate::model::{InstalledModel, ModelFormat, ModelReference};
@@ -37,7 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         loading = behaviour == "never" or (behaviour == "slow" and time.monotonic() - begun < 0.4)
         lying = behaviour == "liar" and answers >= 1
         answers += 1
-        self.send_response(503 if loading else 500 if lying else 200)
+        unknown = behaviour == "pathless" and self.path != "/v1/models"
+        self.send_response(404 if unknown else 503 if loading else 500 if lying else 200)
         self.send_header("content-length", "0")
         self.end_headers()
     def log_message(self, *_):
@@ -178,5 +180,29 @@ impl EnvRegistry for FakeWorld {
 impl HardwareProbe for FakeWorld {
     async fn probe(&self) -> Hardware {
         Hardware { cpu_name: None, cpu_count: 1, memory_total_bytes: 0, memory_available_bytes: 0, devices: Vec::new() }
+    }
+}
+
+/// A machine with a GPU that is full, and that tells what its processes hold.
+#[derive(Debug, Default)]
+pub(super) struct FakeGpu(Mutex<Vec<DeviceUse>>);
+
+impl FakeGpu {
+    /// From now on this process holds so much.
+    pub(super) fn hold(&self, pid: u32, memory_bytes: u64) {
+        self.0.lock().unwrap().push(DeviceUse { backend: Backend::Cuda, index: 0, pid, memory_bytes });
+    }
+}
+
+#[async_trait]
+impl HardwareProbe for FakeGpu {
+    async fn probe(&self) -> Hardware {
+        let device =
+            Device { backend: Backend::Cuda, index: 0, name: "fake".to_owned(), memory_total_bytes: 8 << 20, memory_free_bytes: 0 };
+        Hardware { cpu_name: None, cpu_count: 1, memory_total_bytes: 0, memory_available_bytes: 0, devices: vec![device] }
+    }
+
+    async fn device_uses(&self) -> Vec<DeviceUse> {
+        self.0.lock().unwrap().clone()
     }
 }

@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{readable, rotate_if_large, tail};
+use super::{readable, rotate_if_large};
 
 #[test]
 fn a_line_is_made_fit_for_a_terminal() {
@@ -23,36 +23,11 @@ fn a_line_is_made_fit_for_a_terminal() {
         ("bell\u{7}", "bell\\u{7}"),
         ("c1\u{9b}31m", "c1\\u{9b}31m"),
         ("abc\u{202e}fed", "abc\\u{202e}fed"),
+        ("a\u{200f}b\u{2067}c", "a\\u{200f}b\\u{2067}c"),
     ];
     for (line, expected) in cases {
         assert_eq!(readable(line), expected, "{line:?}");
     }
-}
-
-#[test]
-fn the_last_lines_are_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log");
-    let cases: [(&[u8], usize, u64, &[&str]); 12] = [
-        (b"", 5, 100, &[]),
-        (b"\n", 5, 100, &[]),
-        (b"one\ntwo\nthree\n", 2, 100, &["two", "three"]),
-        (b"one\ntwo", 5, 100, &["one", "two"]),
-        (b"one\n\nthree\n", 2, 100, &["", "three"]),
-        (b"one\ntwo\n", 0, 100, &[]),
-        (b"one\ntwo\n", 5, 0, &[]),
-        (b"one\ntwo\nthree\n", 5, 10, &["two", "three"]),
-        (b"one\ntwo\nthree\n", 5, 9, &["three"]),
-        (b"one\ntwo\nthree\n", 5, 4, &["ree"]),
-        (b"no end in sight", 5, 5, &["sight"]),
-        (b"bad \xff\xfe\n", 5, 100, &["bad \u{fffd}\u{fffd}"]),
-    ];
-    for (content, lines, max_bytes, expected) in cases {
-        fs::write(&path, content).unwrap();
-        assert_eq!(tail(&path, lines, max_bytes).unwrap(), expected, "{:?}", String::from_utf8_lossy(content));
-    }
-    assert_eq!(tail(&folder.path().join("missing"), 5, 100).unwrap(), Vec::<String>::new());
-    assert!(tail(folder.path(), 5, 100).is_err());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::error::{ErrorCode, Problem};
+use crate::error::{Coded, ErrorCode, Problem};
 use crate::event::{EventKind, Timestamp};
 use crate::instance::{InstanceSpec, RunningServer};
 use crate::launcher::{ProcessIdentity, WorkloadIdentity};
@@ -323,4 +323,22 @@ async fn a_configuration_of_another_version_is_left_out_and_spoils_nothing() {
     assert_eq!(outcome, OpenOutcome::Opened);
     let records = store.instances().await.unwrap();
     assert_eq!(records, [InstanceRecord { spec: None, server: records[0].server.clone(), ..instance("a") }]);
+}
+
+#[tokio::test]
+async fn a_closed_store_has_everything_on_disk_and_takes_nothing_more_whoever_is_in_the_middle_of_a_call() {
+    let home = Home::new();
+    let store = home.open();
+    // Polled once, and then neither finished nor dropped.
+    let mut held_up = Box::pin(store.last_events(None, 1));
+    let _ = futures_util::poll!(&mut held_up);
+    store.put_instance(instance("a")).await.unwrap();
+    store.close().await;
+    store.close().await;
+    assert!(matches!(store.put_instance(instance("b")).await, Err(StoreError::Closed)));
+    let error = store.instances().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::DaemonStopping);
+    let names: Vec<_> = home.open().instances().await.unwrap().into_iter().map(|record| record.name).collect();
+    assert_eq!(names, [name("a")]);
+    drop(held_up);
 }

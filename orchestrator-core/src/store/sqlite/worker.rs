@@ -4,8 +4,8 @@
 //! limit, and commits it in one transaction, each piece behind a savepoint: one sync of the disk for many
 //! callers, and a piece that fails does not spoil the others. It answers after the commit, never before.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -18,10 +18,18 @@ const QUEUE: usize = 1_024;
 /// How many pieces are committed together at most.
 const LARGEST_BATCH: usize = 256;
 
+/// What is queued.
+enum Message {
+    Work(Box<dyn Job>),
+    /// Nothing more is taken. Whoever still waits for room may be held up for ever, so that it is told and not noticed.
+    Close,
+}
+
 /// A thread that owns a connection and works on what is queued. Dropping it finishes the queue and joins it.
 pub(super) struct Worker {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing, once it is closed. Held for the length of a clone.
+    queue: RwLock<Option<mpsc::Sender<Message>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     commits: Arc<AtomicU64>,
 }
 
@@ -34,19 +42,24 @@ impl Worker {
     /// Starts the thread that reads.
     pub(super) fn reading(connection: Connection) -> std::io::Result<Self> {
         Self::start("store-reader", move |mut queue, _| {
-            while let Some(mut job) = queue.blocking_recv() {
-                job.perform(&connection);
-                job.answer();
+            while let Some(message) = queue.blocking_recv() {
+                match message {
+                    Message::Work(mut job) => {
+                        job.perform(&connection);
+                        job.answer();
+                    }
+                    Message::Close => queue.close(),
+                }
             }
         })
     }
 
-    fn start(name: &str, body: impl FnOnce(mpsc::Receiver<Box<dyn Job>>, &AtomicU64) + Send + 'static) -> std::io::Result<Self> {
+    fn start(name: &str, body: impl FnOnce(mpsc::Receiver<Message>, &AtomicU64) + Send + 'static) -> std::io::Result<Self> {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&commits);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || body(receiver, &counter))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        Ok(Self { queue: RwLock::new(Some(queue)), thread: Mutex::new(Some(thread)), commits })
     }
 
     /// Queues a piece of work and waits for its answer. Once queued it is done, even if nobody waits any more.
@@ -59,9 +72,28 @@ impl Worker {
     {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(TypedJob { work, result: Err(StoreError::Closed), answer });
-        let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(job).await.map_err(|_| StoreError::Closed)?;
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
+        queue.send(Message::Work(job)).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Finishes what is queued and closes the connection. Whoever comes later is told that it is closed.
+    pub(super) async fn close(&self) {
+        let queue = self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(queue) = queue {
+            // An error means that the thread has ended.
+            let _ = queue.send(Message::Close).await;
+        }
+        if let Some(thread) = self.take_thread() {
+            let joined = tokio::task::spawn_blocking(|| join(thread)).await;
+            if let Err(error) = joined {
+                tracing::error!(%error, "the end of a thread of the state store could not be waited for");
+            }
+        }
+    }
+
+    fn take_thread(&self) -> Option<JoinHandle<()>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Returns how many transactions were committed.
@@ -73,12 +105,17 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("a thread of the state store panicked");
+        // Nobody can be waiting for room: whoever does borrows this value.
+        *self.queue.write().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(thread) = self.take_thread() {
+            join(thread);
         }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the state store panicked");
     }
 }
 
@@ -126,15 +163,19 @@ where
     }
 }
 
-fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, commits: &AtomicU64) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < LARGEST_BATCH
-            && let Ok(next) = queue.try_recv()
-        {
-            batch.push(next);
+fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Message>, commits: &AtomicU64) {
+    let mut messages = Vec::new();
+    while queue.blocking_recv_many(&mut messages, LARGEST_BATCH) > 0 {
+        let mut batch = Vec::with_capacity(messages.len());
+        for message in messages.drain(..) {
+            match message {
+                Message::Work(job) => batch.push(job),
+                Message::Close => queue.close(),
+            }
         }
-        write_batch(connection, &mut batch, commits);
+        if !batch.is_empty() {
+            write_batch(connection, &mut batch, commits);
+        }
         for job in batch {
             job.answer();
         }

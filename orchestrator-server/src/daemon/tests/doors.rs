@@ -88,7 +88,9 @@ async fn forged_requests_are_refused_and_change_nothing() {
         "POST /api/v1/shutdown HTTP/1.1\nhost: evil.example\ncontent-length: 0\nconnection: close\n\n".to_owned(),
         format!("POST /api/v1/shutdown HTTP/1.1\nhost: {host}\norigin: https://evil.example\ncontent-length: 0\nconnection: close\n\n"),
         format!("POST /api/v1/shutdown HTTP/1.1\nhost: {host}\nsec-fetch-site: cross-site\ncontent-length: 0\nconnection: close\n\n"),
-        format!("POST /api/v1/shutdown HTTP/1.1\nhost: {host}\ncontent-type: text/plain\ncontent-length: 2\nconnection: close\n\n{{}}"),
+        format!(
+            "POST /api/v1/shutdown HTTP/1.1\nhost: {host}\norigin: http://{host}\ncontent-type: text/plain\ncontent-length: 2\nconnection: close\n\n{{}}"
+        ),
         format!("POST /api/v1/instances/{name}/up HTTP/1.1\nhost: {host}\norigin: null\nconnection: close\n\n"),
         format!("OPTIONS /api/v1/shutdown HTTP/1.1\nhost: {host}\norigin: https://evil.example\nconnection: close\n\n"),
         "POST /api/v1/shutdown HTTP/1.1\nconnection: close\n\n".to_owned(),
@@ -104,7 +106,7 @@ async fn forged_requests_are_refused_and_change_nothing() {
             "POST /v1/chat/completions HTTP/1.1\nhost: {host}\ncontent-type: text/plain\ncontent-length: 2\nconnection: close\n\n{{}}"
         ))
         .await;
-    assert!(chat.starts_with("HTTP/1.1 403 ") && chat.contains("\"permission_error\""), "{chat}");
+    assert!(chat.starts_with("HTTP/1.1 415 ") && chat.contains("\"invalid_request_error\""), "{chat}");
     assert_eq!(served.client.describe(&name).await.unwrap().state.name(), "stopped");
     assert_eq!(served.client.health().await.unwrap().status, "ok");
     served.end().await;
@@ -129,7 +131,7 @@ async fn beyond_loopback_the_key_is_demanded() {
 async fn a_client_that_does_not_finish_its_request_is_let_go() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let home = Home::new();
-    let served = home.serve().await;
+    let served = home.serve_the_quick().await;
     let mut slow = served.connect().await;
     slow.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: ").await.unwrap();
     let mut rest = Vec::new();

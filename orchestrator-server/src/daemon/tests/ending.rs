@@ -5,7 +5,7 @@ use orchestrator_core::orchestrator::ShutdownMode;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::DaemonFile;
+use super::super::{DaemonEnd, DaemonFile};
 use super::rig::*;
 use crate::api::ShutdownRequest;
 
@@ -22,8 +22,8 @@ async fn a_client_may_ask_for_the_end_and_then_nothing_is_left() {
     idle.read_exact(&mut answer).await.unwrap();
 
     served.client.shutdown(ShutdownRequest { stop_instances: true }).await.unwrap();
-    let request = tokio::time::timeout(SOON, served.daemon.wait_shutdown_requested()).await.unwrap();
-    assert!(request.stop_instances);
+    let end = tokio::time::timeout(SOON, served.daemon.wait_end()).await.unwrap();
+    assert!(matches!(end, DaemonEnd::Asked(ShutdownRequest { stop_instances: true })), "{end:?}");
     served.end().await;
 
     while let Some(event) = tokio::time::timeout(SOON, events.next()).await.unwrap() {

@@ -16,12 +16,12 @@ use orchestrator_core::operation::{Progress, ProgressUpdate};
 use orchestrator_core::orchestrator::ShutdownMode;
 use orchestrator_core::provider::{Provider, ProviderError, ProviderKind};
 use orchestrator_core::runtime::{Engine, PlanRequest, Runtime, RuntimeCapabilities, RuntimeError, RuntimeKind};
-use orchestrator_core::{EnvKey, InstanceName, LaunchPlan, Orchestrator, Paths};
+use orchestrator_core::{EnvKey, InstanceName, LaunchPlan, Orchestrator, OrchestratorBuilder, Paths};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Daemon, DaemonError, DaemonOptions};
+use super::super::{Daemon, DaemonError, DaemonOptions, Inheritance, Reopen, Succession, take_over};
 use crate::Client;
 
 /// Everything a test needs ends within this.
@@ -153,6 +153,19 @@ impl HardwareProbe for NoHardware {
     }
 }
 
+fn builder(paths: Paths, config: DaemonConfig) -> OrchestratorBuilder {
+    Orchestrator::builder(paths)
+        .config(config)
+        .runtime(Arc::new(PythonEngine))
+        .provider(Arc::new(AnyModel))
+        .environments(Arc::new(OneRecipe))
+        .hardware(Arc::new(NoHardware))
+}
+
+fn options() -> DaemonOptions {
+    DaemonOptions { drain: Duration::from_secs(1), ..DaemonOptions::default() }
+}
+
 /// A folder that goes with the test.
 pub(super) struct Home {
     _folder: tempfile::TempDir,
@@ -182,15 +195,11 @@ impl Home {
     }
 
     pub(super) async fn open(&self, config: DaemonConfig) -> Orchestrator {
-        Orchestrator::builder(self.paths.clone())
-            .config(config)
-            .runtime(Arc::new(PythonEngine))
-            .provider(Arc::new(AnyModel))
-            .environments(Arc::new(OneRecipe))
-            .hardware(Arc::new(NoHardware))
-            .open()
-            .await
-            .unwrap()
+        self.builder(config).open().await.unwrap()
+    }
+
+    pub(super) fn builder(&self, config: DaemonConfig) -> OrchestratorBuilder {
+        builder(self.paths.clone(), config)
     }
 
     /// Serves this home on a free port.
@@ -198,14 +207,39 @@ impl Home {
         self.serve_with(|_| {}).await.unwrap()
     }
 
+    /// Serves this home for clients that are quick.
+    pub(super) async fn serve_the_quick(&self) -> Served {
+        self.serve_as(DaemonOptions { head_timeout: Duration::from_millis(300), ..options() }, |_| {}).await.unwrap()
+    }
+
     pub(super) async fn serve_with(&self, change: impl FnOnce(&mut DaemonConfig)) -> Result<Served, DaemonError> {
+        self.serve_as(options(), change).await
+    }
+
+    async fn serve_as(&self, options: DaemonOptions, change: impl FnOnce(&mut DaemonConfig)) -> Result<Served, DaemonError> {
         let mut config = DaemonConfig::default();
         config.gateway.port = Some(0);
         change(&mut config);
-        let options = DaemonOptions { drain: Duration::from_secs(1), head_timeout: Duration::from_millis(300), ..DaemonOptions::default() };
-        let daemon = Daemon::start(self.open(config).await, options).await?;
+        let paths = self.paths.clone();
+        let again = config.clone();
+        let reopen: Reopen = Arc::new(move |lock| Box::pin(builder(paths.clone(), again.clone()).lock(lock).open()));
+        let succession = Succession { estate: None, reopen: Some(reopen) };
+        Ok(self.served(Daemon::succeed(self.open(config).await, options, succession).await?))
+    }
+
+    /// Serves this home in the place of the daemon that serves it now.
+    pub(super) async fn succeed(&self) -> Served {
+        let mut config = DaemonConfig::default();
+        config.gateway.port = Some(0);
+        let Inheritance { lock, estate } = take_over(&self.paths).await.unwrap().unwrap();
+        let orchestrator = self.builder(config).lock(lock).open().await.unwrap();
+        let succession = Succession { estate: Some(estate), reopen: None };
+        self.served(Daemon::succeed(orchestrator, options(), succession).await.unwrap())
+    }
+
+    fn served(&self, daemon: Daemon) -> Served {
         let http = Client::http(daemon.endpoint(), None).unwrap();
-        Ok(Served { client: Client::unix(self.paths.socket()), http, daemon })
+        Served { client: Client::unix(self.paths.socket()), http, daemon }
     }
 }
 

@@ -51,7 +51,8 @@ async fn five_failures_open_the_circuit_and_the_sixth_request_reaches_nobody() {
     let (status, headers, answer) = rig.chat(MODEL).await;
     let error = error_of(&answer);
     assert_eq!((status, error["code"].as_str()), (503, Some("instance.circuit_open")));
-    assert_eq!(headers["retry-after"], "1");
+    // A second, a tenth more or less, in whole seconds.
+    assert!(headers["retry-after"] == "1" || headers["retry-after"] == "2", "{headers:?}");
     assert!(error["message"].as_str().unwrap().contains("it answered 500"), "{error}");
     assert_eq!((requests.load(Ordering::SeqCst), scheduler.held()), (5, 0));
     assert_eq!(position(&rig), Position::Open);

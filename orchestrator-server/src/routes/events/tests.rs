@@ -65,7 +65,7 @@ fn ready(events: &mut (impl Stream<Item = Result<Event, Problem>> + Unpin)) -> V
 async fn what_was_missed_comes_first_and_then_what_happens() {
     let log = Log::new(16);
     (1..=3).for_each(|sequence| log.record(sequence));
-    let mut events = Box::pin(follow(log.clone(), Some(1)).await.unwrap());
+    let mut events = Box::pin(follow(log.clone(), Some(1)).await.unwrap().0);
     log.record(4);
     assert_eq!(ready(&mut events), [2, 3, 4]);
     log.record(5);
@@ -76,7 +76,7 @@ async fn what_was_missed_comes_first_and_then_what_happens() {
 async fn without_a_number_only_new_events_come() {
     let log = Log::new(16);
     log.record(1);
-    let mut events = Box::pin(follow(log.clone(), None).await.unwrap());
+    let mut events = Box::pin(follow(log.clone(), None).await.unwrap().0);
     log.record(2);
     assert_eq!(ready(&mut events), [2]);
 }
@@ -84,7 +84,7 @@ async fn without_a_number_only_new_events_come() {
 #[tokio::test]
 async fn a_follower_that_fell_behind_catches_up_from_the_store() {
     let log = Log::new(4);
-    let mut events = Box::pin(follow(log.clone(), Some(0)).await.unwrap());
+    let mut events = Box::pin(follow(log.clone(), Some(0)).await.unwrap().0);
     (1..=1_200).for_each(|sequence| log.record(sequence));
     assert_eq!(ready(&mut events), (1..=1_200).collect::<Vec<_>>());
 }
@@ -92,7 +92,7 @@ async fn a_follower_that_fell_behind_catches_up_from_the_store() {
 #[tokio::test]
 async fn a_gap_in_what_is_sent_is_filled_from_the_store() {
     let log = Log::new(16);
-    let mut events = Box::pin(follow(log.clone(), Some(0)).await.unwrap());
+    let mut events = Box::pin(follow(log.clone(), Some(0)).await.unwrap().0);
     log.record(1);
     assert_eq!(ready(&mut events), [1]);
     log.store(2);
@@ -104,7 +104,7 @@ async fn a_gap_in_what_is_sent_is_filled_from_the_store() {
 #[tokio::test]
 async fn an_event_that_is_sent_before_it_can_be_read_is_not_lost() {
     let log = Log::new(16);
-    let mut events = Box::pin(follow(log.clone(), Some(0)).await.unwrap());
+    let mut events = Box::pin(follow(log.clone(), Some(0)).await.unwrap().0);
     log.record(1);
     assert_eq!(ready(&mut events), [1]);
     let event = log.store(5);
@@ -117,7 +117,7 @@ async fn an_event_that_is_sent_before_it_can_be_read_is_not_lost() {
 async fn a_number_from_a_lost_database_does_not_silence_the_stream() {
     let log = Log::new(16);
     log.record(1);
-    let mut events = Box::pin(follow(log.clone(), Some(9_000)).await.unwrap());
+    let mut events = Box::pin(follow(log.clone(), Some(9_000)).await.unwrap().0);
     log.record(2);
     assert_eq!(ready(&mut events), [2]);
 }
