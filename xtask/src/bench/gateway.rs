@@ -178,14 +178,12 @@ fn report(places: &[Place; 4]) {
     for ours in [ours, usual] {
         println!("\n{}:", ours.name);
         table::head("nginx");
-        let pairs: [(&str, &str, &[f64], &[f64], &str, Target); 3] = [
-            ("1", "added to a request, p50", &above(&ours.p50, &direct.p50), &above(&nginx.p50, &direct.p50), "µs", Target::AtMost(1.0)),
-            ("2", "added to a request, p99", &above(&ours.p99, &direct.p99), &above(&nginx.p99, &direct.p99), "µs", Target::AtMost(1.25)),
-            ("3", "requests/s, 64 connections", &ours.requests_per_second, &nginx.requests_per_second, "", Target::AtLeast(1.0)),
-        ];
-        for (row, metric, ours, peer, unit, target) in pairs {
-            table::compared(row, metric, ours, peer, unit, target);
-        }
+        let (added, peer) = (above(&ours.p50, &direct.p50), above(&nginx.p50, &direct.p50));
+        table::compared("1", "added to a request, p50", &added, &peer, "µs", Target::AtMost(1.0));
+        let (added, peer) = (above(&ours.p99, &direct.p99), above(&nginx.p99, &direct.p99));
+        table::compared("2", "added to a request, p99", &added, &peer, "µs", Target::AtMost(1.25));
+        let (rate, peer) = (&ours.requests_per_second, &nginx.requests_per_second);
+        table::compared("3", "requests/s, 64 connections", rate, peer, "", Target::AtLeast(1.0));
         table::compared("4", "processor time of a request", &ours.request_cost, &nginx.request_cost, "µs", Target::AtMost(1.1));
         table::compared("4", "processor time of a chunk", &ours.chunk_cost, &nginx.chunk_cost, "µs", Target::AtMost(1.1));
         table::compared(
