@@ -81,7 +81,8 @@ const fn class_of(code: ErrorCode) -> &'static str {
         | ErrorCode::UpstreamTimeout
         | ErrorCode::InstanceBusy
         | ErrorCode::NoRoom
-        | ErrorCode::RuntimeHeld => "InstanceError",
+        | ErrorCode::RuntimeHeld
+        | ErrorCode::CircuitOpen => "InstanceError",
         ErrorCode::ModelNotFound
         | ErrorCode::ModelUnreadable
         | ErrorCode::ModelInvalid

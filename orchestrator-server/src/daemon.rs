@@ -193,6 +193,8 @@ impl Daemon {
         let (calls, inbox) = mpsc::channel(1);
         let service = Arc::new(Service::new(gateway.clone(), seat.clone(), phases.ending.clone(), calls));
         let guard_of_tcp = Arc::new(Guard::new(&config.gateway, address.port(), key));
+        let (letting_go, events) = (gateway.clone(), orchestrator.subscribe());
+        phases.own.spawn(phases.gone.clone().run_until_cancelled_owned(letting_go.let_go(events)));
         let tidying = phases.gone.clone();
         phases.own.spawn(async move { tidying.run_until_cancelled(gateway.keep_tidy()).await });
 

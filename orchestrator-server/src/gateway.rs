@@ -36,10 +36,11 @@ use http::header::ALLOW;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response};
 use orchestrator_core::config::daemon::LimitsConfig;
-use orchestrator_core::event::{EventDraft, Timestamp};
+use orchestrator_core::event::{Event, EventDraft, EventKind, Timestamp};
 use orchestrator_core::orchestrator::Requester;
 use orchestrator_core::runtime::RuntimeCapabilities;
 use orchestrator_core::{ErrorCode, InstanceName, InstanceSpec, Problem};
+use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
 use crate::api::ServedModel;
@@ -185,6 +186,23 @@ impl<A: Admission> Gateway<A> {
             return Box::pin(self.tool_request(&asked.model, forward)).await;
         }
         self.proxy.forward(&self.admission, &asked.model, None, forward).await
+    }
+
+    /// Closes idle connections to engines that are being ended: most wait for those before they go.
+    pub(crate) async fn let_go(self, mut events: broadcast::Receiver<Event>) {
+        loop {
+            let event = match events.recv().await {
+                Ok(event) => event,
+                Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(broadcast::error::RecvError::Closed) => return,
+            };
+            let said = |key: &str| event.data.get(key).and_then(serde_json::Value::as_str);
+            if let (EventKind::InstanceState, Some("stopping"), Some(address)) = (event.kind, said("to"), said("address"))
+                && let Ok(address) = address.parse()
+            {
+                self.proxy.pool.close(address);
+            }
+        }
     }
 
     /// Closes connections to engines that nobody used for a while, again and again.

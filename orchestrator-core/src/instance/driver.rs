@@ -328,6 +328,9 @@ impl Driver {
         if let Some(failure) = state.failure() {
             data["failure"] = failure.kind().into();
         }
+        if let Some(server) = state.server() {
+            data["address"] = server.address.to_string().into();
+        }
         let draft = EventDraft::new(EventKind::InstanceState, format!("`{}` {}: {why}", self.name, state.phrase()));
         self.services.events.record(draft.about(&self.name).with_data(data));
         let (since, cause, next_start) = (Timestamp::now(), why.to_owned(), self.phase.next_start());

@@ -129,13 +129,11 @@ impl Orchestrator {
     async fn bring_up(&self, name: &InstanceName) -> Result<(), Problem> {
         self.up(name).await?;
         let limit = self.inner.services.scheduler.limits().start_wait.get();
-        match tokio::time::timeout(limit, self.wait_ready(name)).await {
-            Ok(outcome) => outcome.map(|_| ()),
-            Err(_) => {
-                let problem = Problem::new(ErrorCode::InstanceStartTimeout, format!("`{name}` was not ready within {} s", limit.as_secs()));
-                Err(problem.with_hint("raise `limits.start_wait` in `config.yaml` if it only needs longer"))
-            }
+        if let Ok(outcome) = tokio::time::timeout(limit, self.wait_ready(name)).await {
+            return outcome.map(|_| ());
         }
+        let problem = Problem::new(ErrorCode::InstanceStartTimeout, format!("`{name}` was not ready within {} s", limit.as_secs()));
+        Err(problem.with_hint("raise `limits.start_wait` in `config.yaml` if it only needs longer"))
     }
 
     fn runs(&self, name: &InstanceName) -> bool {

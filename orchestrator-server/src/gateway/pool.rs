@@ -64,6 +64,11 @@ impl Pool {
         }
     }
 
+    /// Closes the idle connections to an address. An engine that is asked to end waits for them.
+    pub(super) fn close(&self, address: SocketAddr) {
+        self.lock().remove(&address);
+    }
+
     /// Closes the connections that were idle for too long.
     pub(super) fn sweep(&self) {
         self.lock().retain(|_, connections| {

@@ -39,13 +39,11 @@ async fn follow(client: &Client, begun: Operation, step: &mut Step) -> Result<Op
         if let OperationStatus::Running { progress } = &operation.status {
             step.update(&progress.phase, None);
         }
-        match changes.next().await {
-            Some(newer) => operation = newer?,
-            None => {
-                let problem = Problem::new(ErrorCode::DaemonUnreachable, "the daemon ended before the switch was done");
-                return Err(problem.with_hint("run `orch ps` for what runs now").into());
-            }
-        }
+        let Some(newer) = changes.next().await else {
+            let problem = Problem::new(ErrorCode::DaemonUnreachable, "the daemon ended before the switch was done");
+            return Err(problem.with_hint("run `orch ps` for what runs now").into());
+        };
+        operation = newer?;
     }
     match operation.status {
         OperationStatus::Failed { problem, .. } => Err(problem.into()),
