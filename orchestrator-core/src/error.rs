@@ -98,7 +98,7 @@ error_codes! {
     /// There is no room in memory for the instance, whatever is unloaded.
     NoRoom = "instance.no_room", exit 35, http 507;
     /// Another operation has the runtime to itself.
-    RuntimeHeld = "runtime.held", exit 36, http 409;
+    RuntimeHeld = "instance.runtime_held", exit 36, http 409;
     /// The server of an instance failed several requests in a row, and is left alone for a while.
     CircuitOpen = "instance.circuit_open", exit 38, http 503;
     /// The model does not exist where the reference points.

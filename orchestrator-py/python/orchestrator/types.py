@@ -27,6 +27,7 @@ class InstanceSummary(TypedDict):
     health: Health
     uptime_seconds: int | None
     memory_mb: int | None
+    vram_mb: int | None
     restarts: int
 
 
@@ -54,7 +55,7 @@ class InstanceState(_StateKeys, total=False):
 
     since: str
     #: Of ``starting``: what is being done.
-    step: Literal["resolving_model", "finding_engine", "launching"]
+    step: Literal["resolving_model", "finding_engine", "waiting_for_room", "launching"]
     #: Of ``loading``, ``ready``, ``unhealthy`` and ``stopping``: identity, address, start.
     server: dict[str, Any]
     #: Of ``loading``: what the server last said about itself.
@@ -104,6 +105,8 @@ class InstanceDescription(TypedDict):
 
     summary: InstanceSummary
     state: InstanceState
+    #: Why it is in that state, and since when.
+    reason: str
     #: The configuration it runs with, or would; defaults filled in.
     spec: dict[str, Any]
     #: Whether its file says something else by now; ``restart`` takes that over.
@@ -114,6 +117,9 @@ class InstanceDescription(TypedDict):
     config_dir: str
     logs_dir: str
     requests_in_flight: int
+    requests_waiting: int
+    #: MiB by kind of memory (``host``, ``gpu0``, …) that it holds or waits for.
+    memory_reserved_mb: dict[str, int]
     events: list[Event]
 
 
