@@ -65,8 +65,11 @@ fn state_section(description: &InstanceDescription) -> String {
     if let Some(memory) = summary.vram_mb {
         text.push_str(&fact("GPU memory", &format::megabytes(memory)));
     }
+    if !description.memory_reserved_mb.is_empty() {
+        text.push_str(&fact("reserved", &reserved(description)));
+    }
     text.push_str(&fact("restarts", &summary.restarts.to_string()));
-    text.push_str(&fact("requests", &format!("{} under way", description.requests_in_flight)));
+    text.push_str(&fact("requests", &requests(description)));
     let last_words = state::last_words(&description.state);
     if !last_words.is_empty() {
         text.push_str("  the engine's last words:\n");
@@ -94,4 +97,14 @@ fn fact(name: &str, value: &str) -> String {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") }).collect()
+}
+
+fn requests(description: &InstanceDescription) -> String {
+    let under_way = format!("{} under way", description.requests_in_flight);
+    if description.requests_waiting == 0 { under_way } else { format!("{under_way}, {} wait", description.requests_waiting) }
+}
+
+fn reserved(description: &InstanceDescription) -> String {
+    let parts = description.memory_reserved_mb.iter().map(|(pool, mib)| format!("{mib} MB {pool}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
