@@ -1,6 +1,8 @@
 //! The body of an engine's answer on its way to the client: frames pass as they came, and the place in the engine
 //! is held until the last one. A stream that the engine leaves unfinished ends with an error event.
 
+mod lines;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -22,6 +24,7 @@ use super::ticket::Ticket;
 use super::usage::LastBytes;
 use crate::error::openai_body;
 use crate::request_id;
+use lines::Lines;
 
 /// How long an engine may be silent once it is known to be ended. One that is killed closes its connections, which is
 /// seen at once; this is for one that ends in order, and for children of it that hold a connection open.
@@ -61,6 +64,7 @@ pub(super) struct Relay {
     last_frame: Instant,
     deadline: Pin<Box<Sleep>>,
     tail: Tail,
+    lines: Lines,
     last_bytes: LastBytes,
 }
 
@@ -76,6 +80,7 @@ impl Relay {
             last_frame,
             deadline,
             tail: Tail::default(),
+            lines: Lines::default(),
             last_bytes: LastBytes::default(),
         }
     }
@@ -89,6 +94,29 @@ impl Relay {
         if self.order.is_event_stream {
             self.tail.saw(data);
         }
+    }
+
+    /// Returns what of a frame can be passed on now; of a stream of events only whole lines, and `None` when there is none.
+    fn whole_lines(&mut self, frame: Frame<Bytes>, is_end: bool) -> Option<Frame<Bytes>> {
+        let frame = match frame.into_data() {
+            Ok(data) if self.order.is_event_stream => {
+                let mut data = self.lines.pass(data);
+                let rest = if is_end { self.lines.rest() } else { Bytes::new() };
+                if !rest.is_empty() {
+                    data = [data, rest].concat().into();
+                }
+                (!data.is_empty()).then(|| Frame::data(data))
+            }
+            Ok(data) => Some(Frame::data(data)),
+            Err(trailers) => Some(trailers),
+        };
+        if let Some(data) = frame.as_ref().and_then(Frame::data_ref) {
+            self.saw(data);
+        }
+        if is_end {
+            self.finish();
+        }
+        frame
     }
 
     /// Ends the answer and keeps the connection for the next request.
@@ -153,33 +181,37 @@ impl Body for Relay {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Problem>>> {
         let this = self.get_mut();
-        let Some(upstream) = &mut this.upstream else {
-            return Poll::Ready(None);
-        };
-        match Pin::new(&mut *upstream).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let is_end = upstream.is_end_stream();
-                this.last_frame = Instant::now();
-                if let Some(data) = frame.data_ref() {
-                    this.saw(data);
+        loop {
+            let Some(upstream) = &mut this.upstream else {
+                return Poll::Ready(None);
+            };
+            return match Pin::new(&mut *upstream).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let is_end = upstream.is_end_stream();
+                    this.last_frame = Instant::now();
+                    match this.whole_lines(frame, is_end) {
+                        Some(frame) => Poll::Ready(Some(Ok(frame))),
+                        None if is_end => Poll::Ready(None),
+                        None => continue,
+                    }
                 }
-                if is_end {
+                Poll::Ready(None) => {
+                    let rest = Some(this.lines.rest()).filter(|rest| !rest.is_empty());
+                    if let Some(rest) = &rest {
+                        this.saw(rest);
+                    }
                     this.finish();
+                    Poll::Ready(rest.map(|rest| Ok(Frame::data(rest))))
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                this.finish();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let cause = std::iter::once(error.to_string()).chain(orchestrator_core::error::causes_of(&error)).collect::<Vec<_>>();
-                Poll::Ready(this.break_off(ErrorCode::UpstreamFailed, cause.join(": ")))
-            }
-            Poll::Pending => match this.poll_end(cx) {
-                Poll::Ready((code, cause)) => Poll::Ready(this.break_off(code, cause)),
-                Poll::Pending => Poll::Pending,
-            },
+                Poll::Ready(Some(Err(error))) => {
+                    let cause = std::iter::once(error.to_string()).chain(orchestrator_core::error::causes_of(&error)).collect::<Vec<_>>();
+                    Poll::Ready(this.break_off(ErrorCode::UpstreamFailed, cause.join(": ")))
+                }
+                Poll::Pending => match this.poll_end(cx) {
+                    Poll::Ready((code, cause)) => Poll::Ready(this.break_off(code, cause)),
+                    Poll::Pending => Poll::Pending,
+                },
+            };
         }
     }
 
