@@ -165,21 +165,8 @@ mod tests {
         let value = serde_json::to_value(&instances()[1]).unwrap();
         let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
-        let mut expected = [
-            "name",
-            "pid",
-            "port",
-            "runtime",
-            "backend",
-            "device",
-            "model",
-            "state",
-            "health",
-            "uptime_seconds",
-            "memory_mb",
-            "vram_mb",
-            "restarts",
-        ];
+        let mut expected =
+            ["name", "pid", "port", "runtime", "backend", "device", "model", "state", "health", "uptime_seconds", "memory_mb", "restarts"];
         expected.sort_unstable();
         assert_eq!(keys, expected);
     }

@@ -63,7 +63,7 @@ pub struct InstanceSummary {
     /// The memory of its server's whole process tree, in MiB.
     pub memory_mb: Option<u64>,
     /// The memory of GPUs that its server's whole process tree holds, in MiB, where the GPUs tell.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vram_mb: Option<u64>,
     /// How many times its server was started again by itself since the last `up`.
     pub restarts: u32,

@@ -13,9 +13,7 @@ LogSource = Literal["both"] | Literal["stdout", "stderr"]
 StateName = Literal["stopped"] | Literal["starting", "loading", "ready", "unhealthy", "stopping", "backoff", "failed"]
 
 
-class InstanceSummary(TypedDict):
-    """One row of ``ps``."""
-
+class _InstanceSummaryKeys(TypedDict):
     name: str
     pid: int | None
     port: int | None
@@ -27,8 +25,14 @@ class InstanceSummary(TypedDict):
     health: Health
     uptime_seconds: int | None
     memory_mb: int | None
-    vram_mb: int | None
     restarts: int
+
+
+class InstanceSummary(_InstanceSummaryKeys, total=False):
+    """One row of ``ps``."""
+
+    #: The memory of GPUs, in MiB, where the GPUs tell.
+    vram_mb: int
 
 
 class _ProblemKeys(TypedDict):
