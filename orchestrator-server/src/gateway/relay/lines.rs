@@ -5,12 +5,14 @@ use bytes::{Bytes, BytesMut};
 use super::DONE;
 
 /// The longest line that is kept until its end has come. A longer one passes piece by piece.
-const LONGEST_KEPT: usize = 16 * 1024;
+const LONGEST_KEPT: usize = 8 * 1024;
 
 /// The beginning of a line whose end has not come.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     kept: BytesMut,
+    /// Whether the line that is passing now is too long to be kept.
+    is_long: bool,
 }
 
 impl Lines {
@@ -18,24 +20,29 @@ impl Lines {
     /// nothing. Most pieces end with a line, and pass as they came.
     pub(super) fn pass(&mut self, mut piece: Bytes) -> Bytes {
         let is_whole = piece.ends_with(b"\n") || piece.ends_with(DONE);
-        if is_whole && self.kept.is_empty() {
+        let end = if is_whole { piece.len() } else { piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        self.is_long = end == 0 && (self.is_long || self.kept.len() + piece.len() > LONGEST_KEPT);
+        if self.kept.is_empty() && (is_whole || self.is_long) {
             return piece;
         }
-        let end = if is_whole { piece.len() } else { piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        if self.is_long {
+            self.kept.extend_from_slice(&piece);
+            return self.rest();
+        }
         let rest = piece.split_off(end);
         let passed = if self.kept.is_empty() || piece.is_empty() {
             piece
         } else {
             self.kept.extend_from_slice(&piece);
-            self.kept.split().freeze()
+            self.rest()
         };
         self.kept.extend_from_slice(&rest);
-        if passed.is_empty() && self.kept.len() > LONGEST_KEPT { self.rest() } else { passed }
+        passed
     }
 
     /// Returns what was kept: the stream has ended in order, if without the end of its last line.
     pub(super) fn rest(&mut self) -> Bytes {
-        self.kept.split().freeze()
+        std::mem::take(&mut self.kept).freeze()
     }
 }
 
