@@ -106,7 +106,7 @@ impl Scheduler {
         let (budget, rules) = (budget_of(limits, Some(hardware)), rules_of(limits));
         self.decide(|desk, now| {
             desk.limits = limits.clone();
-            desk.policy.reconfigure(budget, &rules, now);
+            desk.policy.reconfigure(budget, rules, now);
         });
     }
 
@@ -549,7 +549,6 @@ fn rules_of(limits: &LimitsConfig) -> Rules {
         turn: limits.turn.get(),
         ageing: limits.priority_step.get(),
         balance: limits.balance,
-        evictions_paused: false,
     }
 }
 

@@ -108,15 +108,9 @@ impl Policy {
     }
 
     /// Takes over other rules and another budget.
-    pub fn reconfigure(&mut self, budget: Budget, rules: &Rules, now: Moment) {
+    pub fn reconfigure(&mut self, budget: Budget, rules: Rules, now: Moment) {
         self.budget = budget;
-        self.rules = Rules { evictions_paused: self.rules.evictions_paused, ..rules.clone() };
-        self.pump(now);
-    }
-
-    /// Lets nothing be unloaded for a while, or lets it again.
-    pub fn pause_evictions(&mut self, paused: bool, now: Moment) {
-        self.rules.evictions_paused = paused;
+        self.rules = rules;
         self.pump(now);
     }
 
@@ -297,8 +291,7 @@ impl Policy {
     #[must_use]
     pub fn next_due(&self, now: Moment) -> Option<Moment> {
         let deadlines = self.queues.iter().filter_map(Queue::first_deadline);
-        let unloads = !self.rules.evictions_paused;
-        let idle = self.members.iter().filter(|_| unloads).filter_map(|(_, member)| member.idle_end(now));
+        let idle = self.members.iter().filter_map(|(_, member)| member.idle_end(now));
         let contended = self.somebody_asks();
         let turns = self.members.iter().filter(|_| contended).filter_map(|(_, member)| {
             let ready_since = member.ready_since()?;

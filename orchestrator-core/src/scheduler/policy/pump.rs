@@ -97,12 +97,8 @@ impl Policy {
     }
 
     fn unload_idle(&mut self, now: Moment) {
-        let idle: Vec<MemberId> = self
-            .members
-            .iter()
-            .filter(|(_, member)| !self.rules.evictions_paused && member.idle_end(now).is_some_and(|end| end <= now))
-            .map(|(id, _)| id)
-            .collect();
+        let idle: Vec<MemberId> =
+            self.members.iter().filter(|(_, member)| member.idle_end(now).is_some_and(|end| end <= now)).map(|(id, _)| id).collect();
         for id in idle {
             self.evict(id, Eviction::Idle);
         }

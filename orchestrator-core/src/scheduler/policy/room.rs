@@ -228,7 +228,7 @@ fn readiness(request: &PlanRequest<'_>, member: &Member, waiting: Option<Rank>) 
             return Readiness::Unknown;
         }
     }
-    if member.holds > 0 || rules.evictions_paused {
+    if member.holds > 0 {
         return Readiness::Unknown;
     }
     let residency_end = member.residency_end(rules.residency).unwrap_or(now);

@@ -59,19 +59,11 @@ pub struct Rules {
     pub ageing: Duration,
     /// How one of several instances is chosen.
     pub balance: Balance,
-    /// Whether nothing is unloaded for now.
-    pub evictions_paused: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            residency: None,
-            turn: Duration::from_secs(30),
-            ageing: Duration::from_secs(10),
-            balance: Balance::default(),
-            evictions_paused: false,
-        }
+        Self { residency: None, turn: Duration::from_secs(30), ageing: Duration::from_secs(10), balance: Balance::default() }
     }
 }
 

@@ -310,18 +310,3 @@ fn held_instances_drain_and_their_requests_wait() {
     world.settle();
     assert!(world.is_served(second));
 }
-
-#[test]
-fn nothing_is_unloaded_while_that_is_paused() {
-    let (mut world, a, b) = two_and_one_place();
-    world.ask_for(&[a], 1, 0);
-    world.run_until(ms(5_000));
-    world.policy.pause_evictions(true, world.now);
-    let request = world.ask_for(&[b], 1, 0);
-    world.run_until(ms(30_000));
-    assert!(!world.is_served(request));
-    world.policy.pause_evictions(false, world.now);
-    world.settle();
-    world.run_until(A_MINUTE);
-    world.assert_served_by(request, b);
-}
