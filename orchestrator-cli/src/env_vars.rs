@@ -38,5 +38,13 @@ variables! {
     LOG = "ORCH_LOG", "What is logged, such as `debug` or `warn`.";
     UV = "ORCH_UV", "The program `uv` that builds environments.";
     PYTHON = "ORCH_PYTHON", "The Python that environments are built with.";
+    HF_ENDPOINT = "HF_ENDPOINT", "The Hugging Face hub to use.";
+    HF_TOKEN = "HF_TOKEN", "The token for Hugging Face.";
+    HF_HOME = "HF_HOME", "Hugging Face's folder: `hub/` and `token`.";
+    HF_TOKEN_PATH = "HF_TOKEN_PATH", "The file that holds that token.";
+    HF_HUB_CACHE = "HF_HUB_CACHE", "The cache of Hugging Face's files.";
+    OLLAMA_HOST = "OLLAMA_HOST", "The address of a running Ollama.";
+    OLLAMA_REGISTRY = "ORCH_OLLAMA_REGISTRY", "The registry of Ollama's library.";
+    OLLAMA_CATALOGUE = "ORCH_OLLAMA_CATALOGUE", "The site that lists Ollama's library.";
     NO_COLOR = "NO_COLOR", "Prints no colours, whatever its value.";
 }

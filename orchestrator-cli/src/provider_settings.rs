@@ -1,7 +1,8 @@
 //! What providers are told about the surroundings: they read no environment variables themselves.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
+use etcetera::BaseStrategy as _;
 use orchestrator_providers::ProviderSettings;
 
 use crate::env_vars;
@@ -12,10 +13,14 @@ const DEFAULT_SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// Reads the environment.
 #[must_use]
 pub(crate) fn from_environment() -> ProviderSettings {
-    let search_path = std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_SEARCH_PATH.into());
-    ProviderSettings {
-        search_path: std::env::split_paths(&search_path).collect(),
-        python: env_vars::PYTHON.read().map(PathBuf::from),
-        uv: env_vars::UV.read().map(PathBuf::from),
+    let caches = etcetera::choose_base_strategy().ok().map(|strategy| strategy.cache_dir());
+    ProviderSettings::from_variables(&variable, caches.as_deref())
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    match name {
+        "PATH" => Some(std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_SEARCH_PATH.into())),
+        // Only what the help tells people of.
+        _ => env_vars::ALL.iter().find(|known| known.name == name)?.read(),
     }
 }

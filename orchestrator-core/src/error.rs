@@ -101,6 +101,8 @@ error_codes! {
     RuntimeHeld = "instance.runtime_held", exit 36, http 409;
     /// The server of an instance failed several requests in a row, and is left alone for a while.
     CircuitOpen = "instance.circuit_open", exit 38, http 503;
+    /// The runtime or this machine cannot run the model.
+    ModelIncompatible = "model.incompatible", exit 39, http 422;
     /// The model does not exist where the reference points.
     ModelNotFound = "model.not_found", exit 40, http 404;
     /// The model's file cannot be read.
@@ -113,6 +115,14 @@ error_codes! {
     ProviderUnavailable = "provider.unavailable", exit 44, http 503;
     /// No instance, alias or model has the name a request asks for.
     ModelUnknown = "model.unknown", exit 45, http 404;
+    /// The source of the model does not give it to us: it is gated, or the token is missing, wrong or revoked.
+    ModelAccessDenied = "model.access_denied", exit 46, http 403;
+    /// The model is used by an instance.
+    ModelInUse = "model.in_use", exit 47, http 409;
+    /// There is no room on the disk for the model, or the quota for models is used up.
+    ModelNoSpace = "model.no_space", exit 48, http 507;
+    /// The model is so large that somebody must say that it is really wanted.
+    ModelUnconfirmed = "model.confirmation_needed", exit 49, http 409;
     /// There is no recipe or environment with that key.
     EnvUnknown = "env.unknown", exit 50, http 404;
     /// An environment could not be built.

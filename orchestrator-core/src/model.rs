@@ -1,15 +1,23 @@
 //! Models: references to them, what is known about installed ones, and the file formats that hold them.
 
 pub mod demo;
+pub mod digest;
 pub mod gguf;
+pub mod header;
+pub mod plan;
 pub mod reference;
 
+pub use digest::{FileDigest, Sha256Digest};
+pub use header::ModelHeader;
+pub use plan::{FileRole, PlannedFile, PullPlan};
 pub use reference::{ModelReference, ModelReferenceError};
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::provider::ProviderKind;
 
 /// The file format of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,7 +31,7 @@ pub enum ModelFormat {
 }
 
 /// A model that is on this machine and was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InstalledModel {
     /// The reference it was asked for by.
     pub reference: ModelReference,
@@ -45,4 +53,65 @@ pub struct InstalledModel {
     pub size_bytes: u64,
     /// Whether it carries a chat template.
     pub has_chat_template: bool,
+    /// Every file of it. Empty where nobody listed them: then it is [`Self::path`] alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ModelFile>,
+    /// The exact version it was fetched at: a commit, or the digest of a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The licence its source names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// The file that lets it see pictures (`mmproj`), where it came with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projector: Option<PathBuf>,
+    /// What its source says about how it is to be used.
+    #[serde(default, skip_serializing_if = "ModelDefaults::is_empty")]
+    pub defaults: ModelDefaults,
+}
+
+impl InstalledModel {
+    /// Returns where the model comes from.
+    #[must_use]
+    pub fn provider(&self) -> ProviderKind {
+        ProviderKind::of(&self.reference)
+    }
+}
+
+/// A file of a model on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelFile {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// Its digest, where it was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Digest>,
+}
+
+/// What the source of a model says about how it is to be used. A person's own settings win.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ModelDefaults {
+    /// A chat template that the engine knows by this name, for a file that carries none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<String>,
+    /// The template in its source's own language, to be read by people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_template: Option<String>,
+    /// Fields of a request, such as `temperature` or `stop`, for requests that do not set them.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub request: serde_json::Map<String, serde_json::Value>,
+    /// The context in tokens that it is meant to be loaded with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_size: Option<u32>,
+}
+
+impl ModelDefaults {
+    /// Returns whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -46,6 +46,21 @@ pub enum OperationKind {
         /// Its key.
         key: crate::names::EnvKey,
     },
+    /// Fetches a model.
+    Pull {
+        /// The model.
+        reference: crate::model::ModelReference,
+    },
+    /// Removes a model from this machine.
+    RemoveModel {
+        /// The model.
+        reference: crate::model::ModelReference,
+    },
+    /// Registers a model that lies on this machine.
+    ImportModel {
+        /// The model.
+        reference: crate::model::ModelReference,
+    },
     /// Switches a runtime to another model.
     Activate {
         /// The instance that becomes the active one.
@@ -57,6 +72,9 @@ impl std::fmt::Display for OperationKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::CreateEnvironment { key } => write!(f, "building the environment `{key}`"),
+            Self::Pull { reference } => write!(f, "pulling `{reference}`"),
+            Self::RemoveModel { reference } => write!(f, "removing `{reference}`"),
+            Self::ImportModel { reference } => write!(f, "registering `{reference}`"),
             Self::Activate { instance } => write!(f, "switching to `{instance}`"),
         }
     }
@@ -73,6 +91,64 @@ pub struct ProgressUpdate {
     /// Of how much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// What is counted.
+    #[serde(default, skip_serializing_if = "ProgressUnit::is_steps")]
+    pub unit: ProgressUnit,
+    /// How much is done in a second, over the last few of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// After how many seconds it will be done, if it goes on like this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<u64>,
+    /// Each file, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileProgress>,
+}
+
+/// What the progress of a job counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgressUnit {
+    /// Steps of any kind.
+    #[default]
+    Steps,
+    /// Bytes.
+    Bytes,
+}
+
+impl ProgressUnit {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
+    fn is_steps(&self) -> bool {
+        matches!(self, Self::Steps)
+    }
+}
+
+/// How far one file is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FileProgress {
+    /// Its name at the source.
+    pub name: String,
+    /// The bytes that are here.
+    pub done: u64,
+    /// Its length in bytes, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// What happens to it.
+    pub phase: FilePhase,
+}
+
+/// What happens to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FilePhase {
+    /// It waits for its turn.
+    Waiting,
+    /// It is being fetched.
+    Fetching,
+    /// It is being compared with its digest.
+    Verifying,
+    /// It is here and right.
+    Done,
 }
 
 /// Whoever is told how far a job is.

@@ -1,13 +1,19 @@
 //! The trait [`Provider`]: where models come from.
+//!
+//! Owns: what a provider is asked and answers. Does not own: quotas, compatibility, who uses a model — those are decided
+//! by whoever asks.
 
-use std::path::PathBuf;
+mod error;
+
+pub use error::ProviderError;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use crate::error::{Coded, ErrorCode};
-use crate::model::{InstalledModel, ModelReference};
+use crate::model::{InstalledModel, ModelHeader, ModelReference, PullPlan};
+use crate::operation::Progress;
 
 /// A place models come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -44,68 +50,60 @@ impl ProviderKind {
     }
 }
 
-/// Why a provider has no such model.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProviderError {
-    /// There is nothing at that place.
-    #[error("the model `{reference}` does not exist")]
-    NotFound {
-        /// The model.
-        reference: ModelReference,
-        /// Names near to the one asked for.
-        nearest: Vec<String>,
-    },
-    /// It is there and cannot be read.
-    #[error("the model `{reference}` cannot be read")]
-    Unreadable {
-        /// The model.
-        reference: ModelReference,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is there and is not what it should be.
-    #[error("`{path}` is no usable model: {reason}")]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-        /// What to do.
-        hint: Option<String>,
-    },
-    /// This provider is not set up.
-    #[error("`{reference}` needs the provider `{provider}`, which is not available")]
-    Unavailable {
-        /// The model.
-        reference: ModelReference,
-        /// The provider.
-        provider: &'static str,
-        /// What to do.
-        hint: String,
-    },
+/// What is searched for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ModelQuery {
+    /// Words. Everything, for none.
+    pub text: String,
+    /// How many answers are wanted at most.
+    pub limit: usize,
+    /// Whether answers that were kept from an earlier search will do, where the source cannot be reached.
+    pub stale: bool,
 }
 
-impl Coded for ProviderError {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::NotFound { .. } => ErrorCode::ModelNotFound,
-            Self::Unreadable { .. } => ErrorCode::ModelUnreadable,
-            Self::Invalid { .. } => ErrorCode::ModelInvalid,
-            Self::Unavailable { .. } => ErrorCode::ProviderUnavailable,
-        }
-    }
+/// A model at its source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FoundModel {
+    /// How it is named when it is pulled.
+    pub reference: ModelReference,
+    /// What it is, in a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// How often it was downloaded, where the source tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloads: Option<u64>,
+    /// How many people like it, where the source tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likes: Option<u64>,
+    /// Its licence, where the source tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// Whether its makers give it only to those they know.
+    #[serde(default)]
+    pub gated: bool,
+    /// The formats or quantisations there are, where the source tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<String>,
+}
 
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotFound { nearest, .. } if !nearest.is_empty() => Some(format!("is one of these meant: {}?", nearest.join(", "))),
-            Self::NotFound { .. } => Some("check `model.path` or `model.ref` in the instance's configuration".to_owned()),
-            Self::Unreadable { .. } => Some("check the permissions of the file and of the folders above it".to_owned()),
-            Self::Invalid { hint, .. } => hint.clone(),
-            Self::Unavailable { hint, .. } => Some(hint.clone()),
-        }
-    }
+/// The answer of a search.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SearchResults {
+    /// What was found, the most used first.
+    pub models: Vec<FoundModel>,
+    /// When the answer was fetched, where it is an old one because the source cannot be reached now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<crate::event::Timestamp>,
+}
+
+/// Who hears of a pull, and who may end it.
+#[derive(Clone, Copy)]
+pub struct PullWatch<'a> {
+    /// Takes its progress.
+    pub progress: &'a dyn Progress,
+    /// Ends it. What was fetched by then is kept for the next try.
+    pub cancel: &'a CancellationToken,
 }
 
 /// A place models come from.
@@ -114,9 +112,43 @@ pub trait Provider: Send + Sync {
     /// Returns which one this is.
     fn kind(&self) -> ProviderKind;
 
-    /// Looks at a model that is on this machine and says what it is. Only its header is read.
-    async fn resolve(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError>;
+    /// Searches the source. A provider without a catalogue finds nothing.
+    async fn search(&self, query: &ModelQuery) -> Result<SearchResults, ProviderError> {
+        let _ = query;
+        Ok(SearchResults::default())
+    }
+
+    /// Asks the source what a reference names: files, sizes, digests. Fetches no weights.
+    async fn resolve(&self, reference: &ModelReference) -> Result<PullPlan, ProviderError> {
+        Err(unavailable(self.kind(), reference))
+    }
+
+    /// Reads the header of the weights at the source, or on this machine where they are here, without fetching the rest.
+    async fn header(&self, plan: &PullPlan) -> Result<ModelHeader, ProviderError> {
+        Err(unavailable(self.kind(), &plan.reference))
+    }
+
+    /// Fetches what a plan names, goes on where an earlier try ended, verifies it and makes it visible. Whoever pulls the same at the
+    /// same time, in this process or another, shares the work.
+    async fn pull(&self, plan: &PullPlan, watch: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
+        let _ = watch;
+        Err(unavailable(self.kind(), &plan.reference))
+    }
+
+    /// Removes a model from this machine, and what only it used. Returns the bytes that became free.
+    async fn remove(&self, model: &InstalledModel) -> Result<u64, ProviderError> {
+        Err(unavailable(self.kind(), &model.reference))
+    }
+
+    /// Finds a model on this machine and says what it is, without asking the source. Only its header is read.
+    async fn locate(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError>;
 
     /// Lists the models of this provider that are on this machine.
     async fn installed(&self) -> Result<Vec<InstalledModel>, ProviderError>;
+}
+
+/// What a provider says that fetches nothing.
+fn unavailable(kind: ProviderKind, reference: &ModelReference) -> ProviderError {
+    let hint = "this provider fetches and removes nothing".to_owned();
+    ProviderError::Unavailable { reference: reference.clone(), provider: kind.as_str(), hint }
 }

@@ -7,10 +7,12 @@ pub mod env;
 pub mod hardware;
 pub mod hub;
 pub mod runtime;
+pub mod settings;
 pub mod wiring;
 
 pub use env::{EnvPaths, FoundProgram, MachinePrograms, UvEnvironments, find_programs};
 pub use hardware::LinuxHardware;
 pub use hub::LocalModels;
 pub use runtime::LlamaCpp;
-pub use wiring::{ProviderSettings, builder};
+pub use settings::{HuggingFaceSettings, OllamaSettings, ProviderSettings};
+pub use wiring::builder;

@@ -2,7 +2,6 @@
 //!
 //! Owns: the one place where parts are put together, so that no frontend has wiring of its own.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use orchestrator_core::{Orchestrator, OrchestratorBuilder, Paths};
@@ -11,17 +10,7 @@ use crate::env::UvEnvironments;
 use crate::hardware::LinuxHardware;
 use crate::hub::LocalModels;
 use crate::runtime::LlamaCpp;
-
-/// What a frontend knows about its surroundings. Nothing in this crate reads the environment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ProviderSettings {
-    /// The folders in which programs are looked for, in their order (`PATH`).
-    pub search_path: Vec<PathBuf>,
-    /// The Python that environments are built with, when it is not to be looked for.
-    pub python: Option<PathBuf>,
-    /// The installer `uv`, when it is not to be looked for.
-    pub uv: Option<PathBuf>,
-}
+use crate::settings::ProviderSettings;
 
 /// Puts the default parts together for a home: the runtime `llama_cpp`, the provider `local`, environments over `uv`
 /// and this machine's hardware. Processes are started on this machine.

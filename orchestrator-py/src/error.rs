@@ -88,7 +88,12 @@ const fn class_of(code: ErrorCode) -> &'static str {
         | ErrorCode::ModelInvalid
         | ErrorCode::ModelReferenceInvalid
         | ErrorCode::ProviderUnavailable
-        | ErrorCode::ModelUnknown => "ModelError",
+        | ErrorCode::ModelUnknown
+        | ErrorCode::ModelAccessDenied
+        | ErrorCode::ModelInUse
+        | ErrorCode::ModelNoSpace
+        | ErrorCode::ModelUnconfirmed
+        | ErrorCode::ModelIncompatible => "ModelError",
         ErrorCode::EnvUnknown
         | ErrorCode::EnvBuildFailed
         | ErrorCode::EnvToolMissing

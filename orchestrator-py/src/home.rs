@@ -69,11 +69,8 @@ pub(crate) fn find(argument: Option<PathBuf>) -> Result<Paths, HomeError> {
 
 /// Collects what the default wiring wants to know.
 pub(crate) fn provider_settings() -> ProviderSettings {
-    ProviderSettings {
-        search_path: std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default(),
-        python: variable("ORCH_PYTHON").map(PathBuf::from),
-        uv: variable("ORCH_UV").map(PathBuf::from),
-    }
+    let caches = etcetera::choose_base_strategy().ok().map(|base| base.cache_dir());
+    ProviderSettings::from_variables(&variable, caches.as_deref())
 }
 
 /// Returns the key for a daemon elsewhere.

@@ -17,6 +17,8 @@ pub struct DaemonConfig {
     pub gateway: GatewayConfig,
     /// What may be spent.
     pub limits: LimitsConfig,
+    /// What models may take of the disk and of the network.
+    pub models: ModelsConfig,
     /// What the daemon writes about itself.
     pub log: LogConfig,
     /// The port that the first instance gets, for its own web page. Others get free ports.
@@ -69,6 +71,37 @@ pub enum LogFormat {
     Text,
     /// One JSON object, with the request's id and the instance as fields of their own.
     Json,
+}
+
+/// What models may take of the disk and of the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// The disk space that all models we fetched together may take, in GB (10⁹ bytes). As much as there is, when it is
+    /// left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 500)]
+    pub max_disk_gb: Option<u64>,
+    /// The disk space that is always left free, in GB (10⁹ bytes).
+    pub keep_free_gb: u64,
+    /// The size, in GB (10⁹ bytes), above which a pull must be confirmed. 0 asks for every one.
+    pub confirm_above_gb: u64,
+    /// How many models are fetched side by side. Others wait for their turn.
+    pub parallel_pulls: NonZeroU32,
+    /// How many connections one model is fetched over.
+    pub connections: NonZeroU32,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self {
+            max_disk_gb: None,
+            keep_free_gb: 1,
+            confirm_above_gb: 30,
+            parallel_pulls: NonZeroU32::MIN.saturating_add(1),
+            connections: NonZeroU32::MIN.saturating_add(7),
+        }
+    }
 }
 
 /// What may be spent.

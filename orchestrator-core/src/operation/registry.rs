@@ -73,7 +73,7 @@ impl OperationRegistry {
             id: OperationId::generate(),
             kind,
             created_at: Timestamp::now(),
-            status: OperationStatus::Running { progress: ProgressUpdate { phase: "begun".to_owned(), done: None, total: None } },
+            status: OperationStatus::Running { progress: ProgressUpdate { phase: "begun".to_owned(), ..ProgressUpdate::default() } },
         };
         let cancel = CancellationToken::new();
         let publisher = watch::Sender::new(operation.clone());

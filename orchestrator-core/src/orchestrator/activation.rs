@@ -74,7 +74,7 @@ impl Orchestrator {
         let old = self.active(runtime).filter(|old| old != new && self.runs(old));
         // What asks for the old one meanwhile waits until it is decided which of the two runs.
         let mut hold = None;
-        let say = |phase: String| progress.update(ProgressUpdate { phase, done: None, total: None });
+        let say = |phase: String| progress.update(ProgressUpdate { phase, ..ProgressUpdate::default() });
         if let Some(old) = &old {
             say(format!("waiting for the requests of `{old}`"));
             if let Some(handle) = self.inner.fleet.handle(old) {

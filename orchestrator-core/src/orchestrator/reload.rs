@@ -169,8 +169,9 @@ impl Orchestrator {
         for (_, handle) in self.inner.fleet.handles() {
             services.scheduler.configure_member(handle.member, &handle.snapshot.borrow().spec);
         }
-        let DaemonConfig { gateway, first_instance_port, limits, log } = &services.config;
+        let DaemonConfig { gateway, first_instance_port, limits, models, log } = &services.config;
         let is_for_next_start = (gateway, first_instance_port, log) != (&config.gateway, &config.first_instance_port, &config.log)
+            || *models != config.models
             || (limits.max_body_mb, limits.first_byte) != (config.limits.max_body_mb, config.limits.first_byte)
             || limits.memory_warning_percent != config.limits.memory_warning_percent;
         let rest = if is_for_next_start { "; some of it needs a new start of the daemon: `orch daemon restart`" } else { "" };

@@ -67,7 +67,7 @@ impl Services {
                 hint: "use a model on this machine: `file:/path/model.gguf`".to_owned(),
             }));
         };
-        Ok(provider.resolve(reference).await?)
+        Ok(provider.locate(reference).await?)
     }
 
     /// Returns where the output of an instance's server goes.

@@ -12,7 +12,7 @@ use super::build::Bench;
 use super::layout::EnvPaths;
 use super::{python, recipe, tool};
 use crate::runtime::find_llama_server;
-use crate::wiring::ProviderSettings;
+use crate::settings::ProviderSettings;
 
 /// A program that was found and answers.
 #[derive(Debug, Clone, PartialEq, Eq)]

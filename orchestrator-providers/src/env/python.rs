@@ -10,7 +10,7 @@ use rustix::fs::{Access, access};
 use super::build::Bench;
 use super::program::{Program, ProgramEnd};
 use super::recipe::PythonVersion;
-use crate::wiring::ProviderSettings;
+use crate::settings::ProviderSettings;
 
 /// A Python that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]

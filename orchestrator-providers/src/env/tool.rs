@@ -18,7 +18,7 @@ use super::prerequisites::FoundProgram;
 use super::program::{Program, ProgramEnd};
 use super::python::{Python, on_search_path};
 use super::{clock, recipe::PythonVersion};
-use crate::wiring::ProviderSettings;
+use crate::settings::ProviderSettings;
 
 /// The `uv` that is brought in.
 const LOCK: &str = include_str!("recipes/uv.lock");

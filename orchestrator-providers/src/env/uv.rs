@@ -18,7 +18,7 @@ use super::log::{self, BuildLog};
 use super::manifest::Manifest;
 use super::recipe::{self, PythonVersion, Recipe};
 use super::{collect, health, python, tool};
-use crate::wiring::ProviderSettings;
+use crate::settings::ProviderSettings;
 
 /// Environments built with `uv` from the recipes that are compiled in.
 #[derive(Debug)]

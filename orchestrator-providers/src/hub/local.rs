@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use orchestrator_core::error::Coded;
 use orchestrator_core::model::gguf::{GgufError, GgufHeader};
-use orchestrator_core::model::{InstalledModel, ModelFormat, ModelReference};
+use orchestrator_core::model::{InstalledModel, ModelDefaults, ModelFormat, ModelReference};
 use orchestrator_core::provider::{ProviderError, ProviderKind};
 use orchestrator_core::{Paths, Provider};
 
@@ -42,7 +42,7 @@ impl Provider for LocalModels {
         ProviderKind::Local
     }
 
-    async fn resolve(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError> {
+    async fn locate(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError> {
         let Some(path) = reference.as_file() else { return Err(other_provider(reference)) };
         let (reference, path) = (reference.clone(), path.to_path_buf());
         let failed = (reference.clone(), path.clone());
@@ -91,6 +91,11 @@ fn look_at(reference: ModelReference, path: &Path) -> Result<InstalledModel, Pro
         parameters: header.parameter_count(),
         size_bytes,
         has_chat_template: header.has_chat_template(),
+        files: Vec::new(),
+        revision: None,
+        licence: None,
+        projector: None,
+        defaults: ModelDefaults::default(),
         reference,
     })
 }

@@ -17,7 +17,7 @@ use orchestrator_core::launcher::LaunchPlan;
 use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeCapabilities, RuntimeError, RuntimeKind};
 use orchestrator_core::{EnvKey, Runtime};
 
-use crate::wiring::ProviderSettings;
+use crate::settings::ProviderSettings;
 pub(crate) use engine::find_on_search_path as find_llama_server;
 
 /// llama.cpp's server.

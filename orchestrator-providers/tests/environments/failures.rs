@@ -419,7 +419,10 @@ async fn a_home_that_cannot_be_written_is_named() {
 #[tokio::test]
 async fn the_programs_of_the_machine_are_found_as_a_build_finds_them() {
     let home = Home::new();
-    let settings = orchestrator_providers::ProviderSettings { search_path: vec![home.path().join("bin")], python: None, uv: None };
+    let settings = orchestrator_providers::ProviderSettings {
+        search_path: vec![home.path().join("bin")],
+        ..orchestrator_providers::ProviderSettings::default()
+    };
     let found = orchestrator_providers::find_programs(&home.paths(), &settings).await;
     assert_eq!((found.llama_server, found.uv), (None, Ok(None)));
     assert_eq!(found.python.unwrap_err().code, ErrorCode::EnvToolMissing);

@@ -57,7 +57,7 @@ impl Home {
 
     /// The registry of a home that this process did not make.
     pub(crate) fn environments_in(home: &Path) -> UvEnvironments {
-        let settings = ProviderSettings { search_path: vec![home.join("bin")], python: None, uv: None };
+        let settings = ProviderSettings { search_path: vec![home.join("bin")], ..ProviderSettings::default() };
         UvEnvironments::new(EnvPaths::from(&Paths::in_home(home)), settings)
     }
 

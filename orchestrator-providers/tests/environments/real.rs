@@ -33,7 +33,7 @@ static BUILT: OnceCell<Built> = OnceCell::const_new();
 fn settings() -> ProviderSettings {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let without_uv = |folder: &PathBuf| !folder.join("uv").exists();
-    ProviderSettings { search_path: std::env::split_paths(&path).filter(without_uv).collect(), python: None, uv: None }
+    ProviderSettings { search_path: std::env::split_paths(&path).filter(without_uv).collect(), ..ProviderSettings::default() }
 }
 
 /// A home under the build folder: it stays, so that a second run of the tests is quick.
@@ -60,7 +60,7 @@ async fn built() -> &'static Built {
 async fn plan_for(model_file: &Path, change: impl FnOnce(&mut InstanceSpec)) -> LaunchPlan {
     let built = built().await;
     let reference = ModelReference::try_file(model_file).unwrap();
-    let model: InstalledModel = LocalModels::in_home(&Paths::in_home(&built.home)).resolve(&reference).await.unwrap();
+    let model: InstalledModel = LocalModels::in_home(&Paths::in_home(&built.home)).locate(&reference).await.unwrap();
     let mut spec: InstanceSpec = serde_json::from_value(serde_json::json!({
         "name": "demo", "model": { "ref": reference.to_string(), "context_size": 512 }
     }))

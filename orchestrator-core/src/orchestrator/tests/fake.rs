@@ -11,7 +11,7 @@ use crate::hardware::{Device, DeviceUse, Hardware, HardwareProbe};
 use crate::instance::spec::Backend;
 use crate::instance::{ExitCause, InstanceSpec};
 use crate::launcher::LaunchPlan;
-use crate::model::{InstalledModel, ModelFormat, ModelReference};
+use crate::model::{InstalledModel, ModelDefaults, ModelFormat, ModelReference};
 use crate::names::{EnvKey, InstanceName};
 use crate::operation::Progress;
 use crate::orchestrator::{Orchestrator, OrchestratorBuilder};
@@ -133,7 +133,7 @@ impl Provider for FakeWorld {
         ProviderKind::Local
     }
 
-    async fn resolve(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError> {
+    async fn locate(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError> {
         Ok(InstalledModel {
             reference: reference.clone(),
             path: reference.as_file().unwrap().to_path_buf(),
@@ -145,6 +145,11 @@ impl Provider for FakeWorld {
             parameters: 0,
             size_bytes: 0,
             has_chat_template: false,
+            files: Vec::new(),
+            revision: None,
+            licence: None,
+            projector: None,
+            defaults: ModelDefaults::default(),
         })
     }
 

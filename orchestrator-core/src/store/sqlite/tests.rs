@@ -13,7 +13,7 @@ use crate::error::{Coded, ErrorCode, Problem};
 use crate::event::{EventKind, Timestamp};
 use crate::instance::{InstanceSpec, RunningServer};
 use crate::launcher::{ProcessIdentity, WorkloadIdentity};
-use crate::model::{ModelFormat, ModelReference};
+use crate::model::{ModelDefaults, ModelFormat, ModelReference};
 use crate::operation::{OperationId, OperationKind, OperationStatus, ProgressUpdate};
 
 struct Home(tempfile::TempDir);
@@ -61,6 +61,11 @@ fn model(path: &str) -> InstalledModel {
         parameters: u64::MAX,
         size_bytes: 7,
         has_chat_template: false,
+        files: Vec::new(),
+        revision: None,
+        licence: None,
+        projector: None,
+        defaults: ModelDefaults::default(),
     }
 }
 
@@ -83,7 +88,7 @@ fn operation(created_at: i64, status: OperationStatus) -> Operation {
 }
 
 fn running() -> OperationStatus {
-    OperationStatus::Running { progress: ProgressUpdate { phase: "fetching".to_owned(), done: Some(1), total: None } }
+    OperationStatus::Running { progress: ProgressUpdate { phase: "fetching".to_owned(), done: Some(1), ..ProgressUpdate::default() } }
 }
 
 fn drafts(count: usize) -> Vec<EventDraft> {

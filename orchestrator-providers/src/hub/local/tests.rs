@@ -13,7 +13,7 @@ fn demo(path: &Path) {
 
 async fn resolve(path: &Path) -> Result<InstalledModel, ProviderError> {
     let reference = ModelReference::try_file(path).unwrap();
-    LocalModels { models_dir: PathBuf::from("/nonexistent") }.resolve(&reference).await
+    LocalModels { models_dir: PathBuf::from("/nonexistent") }.locate(&reference).await
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_file_that_cannot_be_opened_is_unreadable() {
 async fn references_of_hubs_say_what_works_today() {
     for text in ["hf:owner/repo", "ollama:qwen3"] {
         let reference: ModelReference = text.parse().unwrap();
-        let error = LocalModels { models_dir: PathBuf::new() }.resolve(&reference).await.unwrap_err();
+        let error = LocalModels { models_dir: PathBuf::new() }.locate(&reference).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::ProviderUnavailable);
         assert!(error.to_string().contains(text) && error.hint().unwrap().contains("file:"), "{error}");
     }

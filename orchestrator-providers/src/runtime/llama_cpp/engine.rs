@@ -10,7 +10,7 @@ use orchestrator_core::runtime::{Engine, RuntimeError};
 
 use super::NAME;
 use crate::env::{is_program, on_search_path};
-use crate::wiring::ProviderSettings;
+use crate::settings::ProviderSettings;
 
 /// The name of the engine's program.
 const PROGRAM: &str = "llama-server";

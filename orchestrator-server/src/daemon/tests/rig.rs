@@ -11,7 +11,7 @@ use orchestrator_core::env::{EnvError, EnvRegistry, Environment, EnvironmentRepo
 use orchestrator_core::event::Timestamp;
 use orchestrator_core::hardware::{Hardware, HardwareProbe};
 use orchestrator_core::instance::{ExitCause, InstanceSpec};
-use orchestrator_core::model::{InstalledModel, ModelFormat, ModelReference};
+use orchestrator_core::model::{InstalledModel, ModelDefaults, ModelFormat, ModelReference};
 use orchestrator_core::operation::{Progress, ProgressUpdate};
 use orchestrator_core::orchestrator::ShutdownMode;
 use orchestrator_core::provider::{Provider, ProviderError, ProviderKind};
@@ -85,6 +85,11 @@ fn model(reference: &ModelReference) -> InstalledModel {
         parameters: 0,
         size_bytes: 0,
         has_chat_template: false,
+        files: Vec::new(),
+        revision: None,
+        licence: None,
+        projector: None,
+        defaults: ModelDefaults::default(),
     }
 }
 
@@ -94,7 +99,7 @@ impl Provider for AnyModel {
         ProviderKind::Local
     }
 
-    async fn resolve(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError> {
+    async fn locate(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError> {
         Ok(model(reference))
     }
 
@@ -121,7 +126,7 @@ impl EnvRegistry for OneRecipe {
     }
 
     async fn create(&self, key: &EnvKey, progress: &dyn Progress, _: &CancellationToken) -> Result<Environment, EnvError> {
-        progress.update(ProgressUpdate { phase: "building".to_owned(), done: Some(1), total: Some(2) });
+        progress.update(ProgressUpdate { phase: "building".to_owned(), done: Some(1), total: Some(2), ..ProgressUpdate::default() });
         let path = PathBuf::from("/nowhere");
         Ok(Environment {
             key: key.clone(),

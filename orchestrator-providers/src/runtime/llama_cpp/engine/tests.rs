@@ -33,7 +33,7 @@ impl Machine {
         let spec: InstanceSpec = serde_json::from_value(whole).unwrap();
         let folder = self.folder.path();
         let search_path = vec![PathBuf::from("relative"), folder.join("nothing"), folder.join("a"), folder.join("b")];
-        let settings = ProviderSettings { search_path, python: None, uv: None };
+        let settings = ProviderSettings { search_path, ..ProviderSettings::default() };
         let environments = UvEnvironments::in_home(&Paths::in_home(folder), settings.clone());
         find(&settings, &spec, &environments).await
     }

@@ -6,7 +6,7 @@ use orchestrator_core::EnvKey;
 use orchestrator_core::env::Environment;
 use orchestrator_core::error::{Coded, ErrorCode};
 use orchestrator_core::event::Timestamp;
-use orchestrator_core::model::ModelReference;
+use orchestrator_core::model::{ModelDefaults, ModelReference};
 use serde_json::{Value, json};
 
 use super::*;
@@ -41,6 +41,11 @@ fn model(format: ModelFormat) -> InstalledModel {
         parameters: 1,
         size_bytes: 1,
         has_chat_template: true,
+        files: Vec::new(),
+        revision: None,
+        licence: None,
+        projector: None,
+        defaults: ModelDefaults::default(),
     }
 }
 

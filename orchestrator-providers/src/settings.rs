@@ -1,0 +1,121 @@
+//! What providers are told about their surroundings. Nothing in this crate reads the environment: a frontend hands over
+//! what it finds there, and here it is decided which variables mean what.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The longest token that is read from a file, in bytes.
+const LONGEST_TOKEN: usize = 4_096;
+
+/// What a frontend knows about its surroundings. Nothing in this crate reads the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProviderSettings {
+    /// The folders in which programs are looked for, in their order (`PATH`).
+    pub search_path: Vec<PathBuf>,
+    /// The Python that environments are built with, when it is not to be looked for.
+    pub python: Option<PathBuf>,
+    /// The installer `uv`, when it is not to be looked for.
+    pub uv: Option<PathBuf>,
+    /// Where Hugging Face is, and where its files are kept.
+    pub hugging_face: HuggingFaceSettings,
+    /// Where Ollama and its library are.
+    pub ollama: OllamaSettings,
+}
+
+/// Where Hugging Face is (`HF_ENDPOINT`), who we are there (`HF_TOKEN`), and where its files are kept (`HF_HUB_CACHE`,
+/// `HF_HOME`).
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct HuggingFaceSettings {
+    /// The address of the hub; `https://huggingface.co`, when it is left out.
+    pub endpoint: Option<String>,
+    /// The token. Never shown and never sent to another host.
+    pub token: Option<String>,
+    /// The folder of the standard cache (`…/huggingface/hub`), which Python shares. In the home, when it is left out.
+    pub cache: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for HuggingFaceSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let token = self.token.as_ref().map(|_| "…");
+        f.debug_struct("HuggingFaceSettings").field("endpoint", &self.endpoint).field("token", &token).field("cache", &self.cache).finish()
+    }
+}
+
+/// Where Ollama and its library are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OllamaSettings {
+    /// The address of a running Ollama (`OLLAMA_HOST`); `http://127.0.0.1:11434`, when it is left out.
+    pub host: Option<String>,
+    /// The address of the library's registry; `https://registry.ollama.ai`, when it is left out.
+    pub registry: Option<String>,
+    /// The address of the library's catalogue; `https://ollama.com`, when it is left out.
+    pub catalogue: Option<String>,
+}
+
+impl ProviderSettings {
+    /// Takes the settings from variables, each read by `variable`; `caches` is the folder in which programs of this user keep
+    /// what they can fetch again.
+    #[must_use]
+    pub fn from_variables(variable: &dyn Fn(&str) -> Option<OsString>, caches: Option<&Path>) -> Self {
+        let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let text = |name: &str| variable(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+        Self {
+            search_path: variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default(),
+            python: path("ORCH_PYTHON"),
+            uv: path("ORCH_UV"),
+            hugging_face: HuggingFaceSettings::from_variables(&path, &text, caches),
+            ollama: OllamaSettings {
+                host: text("OLLAMA_HOST"),
+                registry: text("ORCH_OLLAMA_REGISTRY"),
+                catalogue: text("ORCH_OLLAMA_CATALOGUE"),
+            },
+        }
+    }
+}
+
+impl HuggingFaceSettings {
+    /// The same variables, folders and token file that Python's `huggingface_hub` uses, so that files and logins are shared.
+    fn from_variables(path: &dyn Fn(&str) -> Option<PathBuf>, text: &dyn Fn(&str) -> Option<String>, caches: Option<&Path>) -> Self {
+        let home = path("HF_HOME").or_else(|| Some(caches?.join("huggingface")));
+        let cache = path("HF_HUB_CACHE").or_else(|| Some(home.as_ref()?.join("hub")));
+        let stored = || {
+            let file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")))?;
+            let token = std::fs::read_to_string(file).ok()?;
+            let token = token.trim();
+            (!token.is_empty() && token.len() <= LONGEST_TOKEN).then(|| token.to_owned())
+        };
+        Self { endpoint: text("HF_ENDPOINT"), token: text("HF_TOKEN").or_else(stored), cache }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)], caches: &Path) -> ProviderSettings {
+        let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+        ProviderSettings::from_variables(&variable, Some(caches))
+    }
+
+    #[test]
+    fn the_cache_and_the_token_are_those_of_python() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("huggingface")).unwrap();
+        std::fs::write(folder.path().join("huggingface/token"), "hf_stored\n").unwrap();
+        let found = settings(&[], folder.path()).hugging_face;
+        assert_eq!(found.cache, Some(folder.path().join("huggingface/hub")));
+        assert_eq!(found.token.as_deref(), Some("hf_stored"));
+        let moved = settings(&[("HF_HOME", "/elsewhere"), ("HF_TOKEN", "hf_given")], folder.path()).hugging_face;
+        assert_eq!((moved.cache, moved.token.as_deref()), (Some(PathBuf::from("/elsewhere/hub")), Some("hf_given")));
+        let exact = settings(&[("HF_HOME", "/elsewhere"), ("HF_HUB_CACHE", "/exact")], folder.path()).hugging_face;
+        assert_eq!((exact.cache, exact.token), (Some(PathBuf::from("/exact")), None));
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let found = settings(&[("HF_TOKEN", "hf_secret")], Path::new("/nowhere"));
+        assert!(!format!("{found:?}").contains("hf_secret"));
+    }
+}
