@@ -13,7 +13,7 @@ use std::time::Duration;
 use orchestrator_tests::hub::{Content, LibraryModel, Repository, RunningHub, World};
 
 /// It lives no longer, unless it is said.
-const LIFETIME: Duration = Duration::from_secs(3_600);
+const LIFETIME: Duration = Duration::from_hours(1);
 
 fn main() -> ExitCode {
     let (world, lifetime) = match read(std::env::args().skip(1)) {

@@ -10,6 +10,8 @@
 //! What it has is a [`World`]; files are [`Content`], by offset, so that a gigabyte is never in memory. Everything that
 //! is asked is noted ([`Seen`]) with the bytes that went out, and [`Limits`] say how fast.
 //!
+//! Beside it there is a fake [`OllamaDaemon`].
+//!
 //! # The ways to be bad
 //! A [`Rule`] says to which requests it applies, and when. The ways ([`Misbehaviour`]) are:
 //!
@@ -32,6 +34,7 @@ mod control;
 mod huggingface;
 mod library;
 mod misbehaviour;
+mod ollama_daemon;
 mod pace;
 mod registry;
 mod repository;
@@ -56,6 +59,7 @@ use serde_json::{Value, json};
 pub use content::{Content, Source};
 pub use library::{Layer, LibraryModel};
 pub use misbehaviour::{Misbehaviour, OTHER_SCHEMES, PRIVATE_PLACES, Part, Rule};
+pub use ollama_daemon::{Asked, OllamaDaemon, Trouble};
 pub use pace::Limits;
 pub use repository::{Access, Repository, RepositoryFile, Revision};
 pub use seen::{Origin, Seen};

@@ -31,7 +31,7 @@ pub(super) fn answer(world: &World, request: &Request, origins: &Origins) -> Ans
         ["api", "resolve-cache", "models", owner, name, commit, path @ ..] => {
             let id = format!("{owner}/{name}");
             let found = world.file(&id, commit, &path.join("/"));
-            found.map_or_else(|| entry_not_found(), |file| plain_file(request, file, commit))
+            found.map_or_else(entry_not_found, |file| plain_file(request, file, commit))
         }
         [owner, name, "resolve", revision, path @ ..] if !path.is_empty() => {
             resolve(world, request, origins, (&format!("{owner}/{name}"), revision, &path.join("/")))
@@ -137,7 +137,8 @@ fn page(request: &Request, origins: &Origins, part: Part, entries: Vec<Value>) -
         return answer;
     }
     let kept = request.query.iter().filter(|(name, _)| name != "cursor");
-    let query: String = kept.map(|(name, value)| format!("{}={}&", encoded_path(name), encoded_path(value))).collect();
+    let query: Vec<String> = kept.map(|(name, value)| format!("{}={}&", encoded_path(name), encoded_path(value))).collect();
+    let query = query.concat();
     answer.with("link", &format!("<{}{}?{query}cursor={}>; rel=\"next\"", origins.huggingface(), request.raw_path, begin + limit))
 }
 

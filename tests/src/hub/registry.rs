@@ -85,8 +85,8 @@ fn catalogue(world: &World, text: &str) -> Answer {
     let entry = |name: &str| {
         let of_it: Vec<&LibraryModel> = world.models.iter().filter(|model| model.name == name).collect();
         let description = of_it.first().map(|model| escaped(&model.description)).unwrap_or_default();
-        let sizes: String =
-            of_it.iter().map(|model| format!("<span x-test-size class=\"inline-flex\">{}</span>", escaped(&model.tag))).collect();
+        let size = |model: &&LibraryModel| format!("<span x-test-size class=\"inline-flex\">{}</span>", escaped(&model.tag));
+        let sizes = of_it.iter().map(size).collect::<Vec<_>>().concat();
         let name = escaped(name);
         format!(
             "<li x-test-model class=\"flex items-baseline border-b border-neutral-200 py-6\"><a href=\"/library/{name}\" class=\"group w-full\">\

@@ -35,7 +35,7 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// The status of the answer.
     pub status: u16,
-    /// How many bytes of the body were handed to the system so far.
+    /// How many bytes of the body went out so far; the last piece of a connection that broke may have been on its way.
     pub sent: u64,
     /// Whether the answer has ended.
     pub ended: bool,

@@ -75,7 +75,7 @@ pub(super) fn send(line: &Line<'_>, answer: &Answer, is_head: bool) -> std::io::
 fn head(answer: &Answer, chunks: bool, length: u64) -> String {
     let mut head = format!("HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
     for (name, value) in &answer.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     let framing = if chunks { "transfer-encoding: chunked".to_owned() } else { format!("content-length: {length}") };
     head + &framing + "\r\n\r\n"
@@ -111,6 +111,8 @@ impl Line<'_> {
             if let Some(rate) = self.limits.total {
                 self.total.wait(count, rate);
             }
+            // Before it goes: whoever has it all must find that it was counted.
+            (self.sent)(count as u64);
             if chunks {
                 self.write(format!("{count:x}\r\n").as_bytes(), None)?;
             }
@@ -119,7 +121,6 @@ impl Line<'_> {
                 self.write(b"\r\n", None)?;
             }
             at += count as u64;
-            (self.sent)(count as u64);
             if self.ending.load(Ordering::SeqCst) {
                 return Err(ErrorKind::Interrupted.into());
             }

@@ -53,12 +53,11 @@ fn converse(hub: &Hub, origin: Origin, connection: u64, stream: &TcpStream) -> s
     let own = Pace::new();
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = Request::read(&mut reader)? {
-        let (answer, entry) = match control::answer(hub, &request) {
-            Some(answer) => (answer, None),
-            None => {
-                let (answer, entry) = respond(hub, origin, connection, &request);
-                (answer, Some(entry))
-            }
+        let (answer, entry) = if let Some(answer) = control::answer(hub, &request) {
+            (answer, None)
+        } else {
+            let (answer, entry) = respond(hub, origin, connection, &request);
+            (answer, Some(entry))
         };
         let note = |count| hub.0.note(entry, |seen| seen.sent += count);
         let line = Line { stream, limits: hub.0.limits(), total: &hub.0.pace, own: &own, ending: &hub.0.ending, sent: &note };

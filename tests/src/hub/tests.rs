@@ -308,7 +308,9 @@ fn a_limit_is_kept() {
     let begun = Instant::now();
     std::thread::scope(|scope| {
         let both = [(); 2].map(|()| scope.spawn(|| bytes(get(&link, &[])).unwrap()));
-        both.map(|thread| thread.join().unwrap());
+        for thread in both {
+            thread.join().unwrap();
+        }
     });
     assert!(begun.elapsed() >= Duration::from_millis(560), "600 kB at 1 MB/s took {:?}", begun.elapsed());
 }
@@ -330,4 +332,40 @@ fn another_program_sees_and_changes_a_hub() {
     assert_ne!(content::sha256_of(&bytes(get(&link, &[])).unwrap()), Content::seeded(1, SIZE).sha256());
     let seen = get(&format!("{}/fake/seen", hub.huggingface()), &[]).json();
     assert_eq!(seen[2]["spoiled"], json!({ "flipped_bit": 3 }));
+}
+
+#[test]
+fn an_ollama_pulls_shows_and_deletes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = || {
+        LibraryModel::new("llama", "1b", Content::seeded(4, SIZE))
+            .layer("template", "{{ .Prompt }}")
+            .parameters(&json!({ "stop": ["x", "y"] }))
+    };
+    let daemon = OllamaDaemon::start(folder.path(), vec![model()]);
+    let ask =
+        |method: &str, path: &str, body: Value| crate::http::send(&daemon.endpoint(), method, path, body.to_string().as_bytes()).unwrap();
+    let pull = |name: &str| -> Vec<Value> {
+        let text = ask("POST", "/api/pull", json!({ "model": name })).text().unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    assert_eq!(pull("nothing").last().unwrap()["error"], "pull model manifest: file does not exist");
+    daemon.trouble(Some(Trouble::PullFails { after: 1, message: "max retries exceeded".to_owned() }));
+    assert_eq!(pull("llama:1b").last().unwrap()["error"], "max retries exceeded");
+    assert!(daemon.installed().is_empty());
+    daemon.trouble(None);
+    let lines = pull("llama:1b");
+    assert_eq!((lines[0]["status"].clone(), lines.last().unwrap()["status"].clone()), (json!("pulling manifest"), json!("success")));
+    assert!(lines.iter().any(|line| line["completed"] == SIZE && line["total"] == SIZE), "{lines:#?}");
+    let blob = folder.path().join("blobs").join(format!("sha256-{}", Content::seeded(4, SIZE).sha256()));
+    assert_eq!(std::fs::metadata(&blob).unwrap().len(), SIZE);
+    assert_eq!(ask("GET", "/api/tags", json!(null)).json()["models"][0]["name"], "llama:1b");
+    let shown = ask("POST", "/api/show", json!({ "model": "llama:1b" })).json();
+    assert!(shown["modelfile"].as_str().unwrap().contains(blob.to_str().unwrap()), "{shown}");
+    assert!(shown["parameters"].as_str().unwrap().ends_with("\"y\""), "{shown}");
+    daemon.run(&["llama:1b"]);
+    assert_eq!(ask("GET", "/api/ps", json!(null)).json()["models"][0]["model"], "llama:1b");
+    assert_eq!(ask("DELETE", "/api/delete", json!({ "model": "llama:1b" })).status, 200);
+    assert_eq!(ask("POST", "/api/show", json!({ "model": "llama:1b" })).status, 404);
+    assert!(!blob.exists() && daemon.installed().is_empty());
 }
