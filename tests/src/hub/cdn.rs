@@ -42,6 +42,9 @@ fn find<'a>(world: &'a World, request: &Request) -> Option<&'a Content> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let found = match segments.as_slice() {
         ["hf", owner, name, commit, path @ ..] => world.file(&format!("{owner}/{name}"), commit, &path.join("/")).map(|file| &file.content),
+        [owner, name, "resolve", revision, path @ ..] => {
+            world.file(&format!("{owner}/{name}"), revision, &path.join("/")).map(|file| &file.content)
+        }
         ["ollama", "sha256", digest, "data"] => world.blob(digest),
         _ => None,
     };
