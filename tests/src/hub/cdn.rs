@@ -46,6 +46,7 @@ fn find<'a>(world: &'a World, request: &Request) -> Option<&'a Content> {
             world.file(&format!("{owner}/{name}"), revision, &path.join("/")).map(|file| &file.content)
         }
         ["ollama", "sha256", digest, "data"] => world.blob(digest),
+        ["v2", _, _, "blobs", digest] => world.blob(digest.trim_start_matches("sha256:")),
         _ => None,
     };
     found.or_else(|| world.bait().map(|file| &file.content))
