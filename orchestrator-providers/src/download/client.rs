@@ -77,8 +77,6 @@ pub(super) struct Opened {
     pub(super) url: Url,
     /// Whether all of the way was at the origin that was asked.
     pub(super) at_home: bool,
-    /// Whether there was a redirect.
-    pub(super) redirected: bool,
     /// What the hub says about the file.
     pub(super) hub: HubHeaders,
 }
@@ -172,12 +170,18 @@ impl HttpClient {
             }
             let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             if !is_redirect {
-                return Ok(Opened { response, at_home: way.is_at_home(), redirected: url != request.url, hub, url });
+                return Ok(Opened { response, at_home: way.is_at_home(), hub, url });
             }
             let target = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
             let next = way.follow(target, &self.policy, self.most_redirects).cloned();
             url = next.map_err(|reason| DownloadError::RedirectRefused { url: shown(&url), target: shown_target(&url, target), reason })?;
         }
+    }
+
+    /// Reads a small body, with a limit on its length and on its time.
+    pub(super) async fn read_small(&self, response: Response, url: &Url, limit: usize) -> Result<Bytes, DownloadError> {
+        let late = |_| DownloadError::Stalled { url: shown(url), what: "no whole answer".to_owned(), after: self.small_timeout };
+        tokio::time::timeout(self.small_timeout, read_at_most(response, url, limit)).await.map_err(late)?
     }
 
     /// Reads what a host says with an answer that is no success.
@@ -246,7 +250,7 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 /// Reads a body that must not be longer than `limit` bytes.
-pub(super) async fn read_at_most(mut response: Response, url: &Url, limit: usize) -> Result<Bytes, DownloadError> {
+async fn read_at_most(mut response: Response, url: &Url, limit: usize) -> Result<Bytes, DownloadError> {
     let too_large = || DownloadError::TooLarge { url: shown(url), limit: u64::try_from(limit).unwrap_or(u64::MAX) };
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(url, &error))? {
