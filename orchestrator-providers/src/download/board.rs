@@ -86,6 +86,10 @@ impl Board {
         self.changed.notify_all();
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Waits for a block, the one after the last that was asked for or that one again.
     pub(super) fn wait_for(&self, index: u64) -> NextBlock {
         let mut state = self.lock();

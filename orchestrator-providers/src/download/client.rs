@@ -2,6 +2,7 @@
 //! are at one origin only, and waits for nothing without end.
 
 use std::error::Error as _;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ enum Trust {
 }
 
 /// A small answer, whatever its status.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SmallAnswer {
     /// The status.
     pub status: StatusCode,
@@ -56,6 +57,18 @@ pub struct SmallAnswer {
     pub bytes: Bytes,
     /// The address that gave it, after all redirects.
     pub url: Url,
+}
+
+impl fmt::Debug for SmallAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers and the query of the address may hold secrets.
+        let bytes = self.bytes.len();
+        f.debug_struct("SmallAnswer")
+            .field("status", &self.status)
+            .field("url", &shown(&self.url))
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SmallAnswer {
@@ -69,7 +82,6 @@ impl SmallAnswer {
 }
 
 /// An answer whose body was not read yet.
-#[derive(Debug)]
 pub(super) struct Opened {
     /// The answer, not a redirect.
     pub(super) response: Response,

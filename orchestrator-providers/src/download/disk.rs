@@ -32,8 +32,12 @@ pub(super) fn write_blocks(
     while let Some(Block { index, data }) = blocks.blocking_recv() {
         part.file.write_all_at(&data, index * BLOCK_BYTES).map_err(failed("writing", &paths.part))?;
         // After the block itself: a kill in between costs a block, the other order would cost the file.
-        if let Some(log) = &mut part.log {
-            log.add(index, checksum(&data)).map_err(failed("writing", &paths.pieces))?;
+        if let Some(log) = &mut part.log
+            && let Err(error) = log.add(index, checksum(&data))
+        {
+            // The file itself has its room; only the next try will have to fetch more. What was torn is the end.
+            tracing::warn!(path = %paths.pieces.display(), %error, "the checkpoint of a download cannot be written");
+            part.log = None;
         }
         board.add(index, data);
     }

@@ -95,7 +95,6 @@ pub(super) async fn fetch(job: &Job<'_>, target: &FetchTarget) -> Result<Fetched
             Err(trouble) => trouble,
         };
         match trouble {
-            Trouble::Final(error) => return Err(error),
             Trouble::Anew(error) if beginnings < MOST_BEGINNINGS => {
                 tracing::warn!(file = %job.file.name, %error, "the download begins anew");
                 beginnings += 1;
@@ -105,7 +104,7 @@ pub(super) async fn fetch(job: &Job<'_>, target: &FetchTarget) -> Result<Fetched
                 tracing::warn!(file = %job.file.name, %error, "the source does not understand ranges; the file is fetched as one stream");
                 mode = Mode::Stream;
             }
-            Trouble::Anew(error) | Trouble::NoRanges(error) => return Err(error),
+            Trouble::Final(error) | Trouble::Anew(error) | Trouble::NoRanges(error) => return Err(error),
         }
     }
 }
@@ -120,7 +119,7 @@ async fn blocking<T: Send + 'static>(paths: &PartPaths, work: impl FnOnce(&PartP
 impl Job<'_> {
     /// Looks whether the file is there, whole and right.
     async fn find(&self) -> Result<Option<Fetched>, DownloadError> {
-        let (size, promised) = (self.file.size_bytes, self.file.digest.clone());
+        let (size, promised, cancel) = (self.file.size_bytes, self.file.digest.clone(), self.cancel.clone());
         if !self.paths.target.exists() {
             return Ok(None);
         }
@@ -134,10 +133,14 @@ impl Job<'_> {
             if size.is_some_and(|size| size != length) {
                 return Ok(None);
             }
-            let digests = hasher::digests_of(&file, promised.as_ref())?;
+            let digests = hasher::digests_of(&file, promised.as_ref(), &|| cancel.is_cancelled())?;
             Ok(digests.contradiction(promised.as_ref()).is_none().then_some((length, digests)))
         };
-        let found = blocking(&self.paths, looked).await?.map_err(failed("reading", &self.paths.target))?;
+        let found = blocking(&self.paths, looked).await?;
+        if self.cancel.is_cancelled() {
+            return Err(DownloadError::Cancelled);
+        }
+        let found = found.map_err(failed("reading", &self.paths.target))?;
         let Some((size_bytes, digests)) = found else { return Ok(None) };
         // A kill between publication and the end leaves these.
         self.discard().await?;
@@ -173,11 +176,14 @@ impl Job<'_> {
             return self.transfer(Beginning { pinned, earlier, map, first: None, location: None, patience }, lock).await;
         }
         // A file that is complete but has only a tag to be known by is asked for its first byte.
-        let asked = match &mut map {
-            Some(map) => map.take(Pace::new(self.settings).next_range(map.missing_bytes())).unwrap_or(ByteRange { start: 0, end: 1 }),
-            None => ByteRange { start: 0, end: Pace::new(self.settings).next_range(u64::MAX) },
+        let pace = Pace::new(self.settings);
+        let taken = map.as_mut().and_then(|map| map.take(pace.next_range(map.missing_bytes())));
+        let asked = match (&map, taken) {
+            (Some(_), taken) => taken.unwrap_or(ByteRange { start: 0, end: 1 }),
+            (None, _) => ByteRange { start: 0, end: pace.next_range(u64::MAX) },
         };
         let answer = self.contact(&mut patience, Some(asked)).await?;
+        patience.heard();
         let (range, total) = match answer.content {
             Content::Part { range, total } => (range, total),
             Content::Whole { .. } => return stream::fetch(self, Some(answer), patience, lock).await,
@@ -191,7 +197,7 @@ impl Job<'_> {
         }
         let location = Some(Arc::new(Location::of(&answer.opened, &self.file.request)));
         let (map, ours) = match map {
-            Some(map) => (map, range.len() > 1 || total == 1),
+            Some(map) => (map, taken == Some(range)),
             None => begin_with(range, total),
         };
         let first = ours.then_some((range, answer.opened));

@@ -1,6 +1,7 @@
 //! The thread that computes the digests of a file while it is fetched: it follows the blocks that are here from the first
 //! one on, so that little is left to do when the last one comes.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::FileExt as _;
@@ -78,7 +79,12 @@ impl Sums {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in bytes {
+        // Writing to a string succeeds.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Returns whether Git's identity is needed to judge a file.
@@ -86,13 +92,16 @@ fn wants_git_blob(promised: Option<&FileDigest>) -> bool {
     matches!(promised, Some(FileDigest::GitBlob(_)))
 }
 
-/// Computes the digests of a file that lies on the disk.
-pub(super) fn digests_of(mut file: &File, promised: Option<&FileDigest>) -> io::Result<Digests> {
+/// Computes the digests of a file that lies on the disk, unless nobody wants them any more.
+pub(super) fn digests_of(mut file: &File, promised: Option<&FileDigest>, is_over: &dyn Fn() -> bool) -> io::Result<Digests> {
     let length = file.metadata()?.len();
     let mut sums = Sums::new(wants_git_blob(promised).then_some(length));
     let mut buffer = vec![0; READ_BYTES];
     file.rewind()?;
     loop {
+        if is_over() {
+            return Err(io::Error::other("nobody wants the digest any more"));
+        }
         match file.read(&mut buffer)? {
             0 => return sums.finish(),
             count => sums.update(&buffer[..count]),
@@ -110,7 +119,7 @@ pub(super) fn follow(
 ) {
     let finished = match (length, wants_git_blob(promised)) {
         // Git's identity begins with the length, so there is nothing to be computed before that is known.
-        (None, true) => wait_for_all(board).then(|| digests_of(file, promised)),
+        (None, true) => wait_for_all(board).then(|| digests_of(file, promised, &|| board.is_closed())),
         (length, wants) => follow_blocks(file, board, length, Sums::new(length.filter(|_| wants)), events).transpose(),
     };
     if let Some(finished) = finished {

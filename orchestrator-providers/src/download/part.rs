@@ -112,10 +112,10 @@ impl PartPaths {
             return Err(no_space(free.unwrap_or_default()));
         }
         if size_bytes > 0 && needed > 0 {
-            match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes) {
-                Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => return Err(no_space(free.unwrap_or_default())),
-                // Not every file system can.
-                Ok(()) | Err(_) => {}
+            // Not every file system can do it; only a full one is of interest.
+            let reserved = rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size_bytes);
+            if let Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) = reserved {
+                return Err(no_space(free.unwrap_or_default()));
             }
         }
         if metadata.len() == size_bytes { Ok(()) } else { file.set_len(size_bytes).map_err(opened) }

@@ -34,7 +34,6 @@ pub(super) struct Pinned {
 }
 
 /// A first answer.
-#[derive(Debug)]
 pub(super) struct Answer {
     pub(super) opened: Opened,
     pub(super) content: Content,

@@ -51,7 +51,7 @@ fn a_log_without_a_whole_header_says_nothing() {
         assert_eq!(Checkpoint::parse(&whole[..cut]), None, "{cut}");
     }
     assert_eq!(Checkpoint::parse(b"{\"version\":2}\n"), None);
-    assert_eq!(Checkpoint::parse(&[0; 100_000]), None);
+    assert_eq!(Checkpoint::parse(&vec![0; 100_000]), None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 use std::os::unix::fs::{FileExt as _, symlink};
 

@@ -13,7 +13,7 @@ async fn small_answers_have_a_limit_and_any_status() {
         "/moved" => Reply::redirect("/json"),
         "/missing" => Reply::new(404, "no such model").with("Content-Type", "text/plain"),
         "/endless" => Reply { chunked: true, ..Reply::new(200, vec![b'x'; 200_000]) },
-        _ => Reply { delay: Some(Duration::from_secs(60)), ..Reply::new(200, "") },
+        _ => Reply { delay: Some(Duration::from_mins(1)), ..Reply::new(200, "") },
     });
     let client = client_for(&origin);
     let ask = |path: &str| RemoteRequest::new(origin.url(path)).with_token(Some("canary")).with_accept("application/json");
@@ -35,13 +35,13 @@ async fn a_cancelled_download_ends_at_once_wherever_it_is() {
     let origin = Origin::start({
         let data = Arc::clone(&data);
         move |ask| match ask.path.as_str() {
-            "/silent" => Reply { delay: Some(Duration::from_secs(60)), ..Reply::new(200, "") },
+            "/silent" => Reply { delay: Some(Duration::from_mins(1)), ..Reply::new(200, "") },
             "/busy" => Reply::new(503, "").with("Retry-After", "60"),
             _ => Reply { drip: Some(Duration::from_millis(20)), ..Reply::file(ask, &data, "tag") },
         }
     });
     let client = client_for(&origin);
-    let patient = DownloadSettings { longest_pause: Duration::from_secs(60), stall_bytes: 0, ..quick() };
+    let patient = DownloadSettings { longest_pause: Duration::from_mins(1), stall_bytes: 0, ..quick() };
     let downloader = Downloader::new(client, patient);
     for path in ["silent", "busy", "drip"] {
         let folder = tempfile::tempdir().unwrap();

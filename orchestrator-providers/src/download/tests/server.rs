@@ -1,6 +1,7 @@
 //! A small HTTP server that can be told to misbehave: a thread for each connection, and a function for each answer.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
@@ -180,13 +181,10 @@ fn answer(mut stream: &TcpStream, reply: &Reply, shared: &Shared) -> Option<()> 
     }
     let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
+        let _ = write!(head, "{name}: {value}\r\n");
     }
-    head += &if reply.chunked {
-        "Transfer-Encoding: chunked\r\n\r\n".to_owned()
-    } else {
-        format!("Content-Length: {}\r\n\r\n", reply.body.len())
-    };
+    let framing = if reply.chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {}", reply.body.len()) };
+    let _ = write!(head, "{framing}\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     let body = &reply.body[..reply.cut.unwrap_or(usize::MAX).min(reply.body.len())];
     let piece = if reply.drip.is_some() { 1 } else { 64 << 10 };
