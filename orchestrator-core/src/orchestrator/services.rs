@@ -57,17 +57,21 @@ impl Services {
         })
     }
 
-    /// Looks at a model through the provider it belongs to.
-    pub(crate) async fn resolve_model(&self, reference: &ModelReference) -> Result<InstalledModel, Problem> {
+    /// Returns the provider that a reference belongs to.
+    pub(crate) fn provider(&self, reference: &ModelReference) -> Result<&Arc<dyn Provider>, Problem> {
         let kind = ProviderKind::of(reference);
-        let Some(provider) = self.providers.get(&kind) else {
-            return Err(Problem::from(ProviderError::Unavailable {
+        self.providers.get(&kind).ok_or_else(|| {
+            Problem::from(ProviderError::Unavailable {
                 reference: reference.clone(),
                 provider: kind.as_str(),
                 hint: "use a model on this machine: `file:/path/model.gguf`".to_owned(),
-            }));
-        };
-        Ok(provider.locate(reference).await?)
+            })
+        })
+    }
+
+    /// Looks at a model through the provider it belongs to.
+    pub(crate) async fn resolve_model(&self, reference: &ModelReference) -> Result<InstalledModel, Problem> {
+        Ok(self.provider(reference)?.locate(reference).await?)
     }
 
     /// Returns where the output of an instance's server goes.
