@@ -157,7 +157,7 @@ impl Told {
 }
 
 fn text<E>(text: Result<&CStr, E>) -> String {
-    text.map(CStr::to_string_lossy).unwrap_or(Cow::Borrowed("")).into_owned()
+    text.map_or(Cow::Borrowed(""), CStr::to_string_lossy).into_owned()
 }
 
 /// Such as "radv Mesa 25.0.7".
