@@ -165,6 +165,11 @@ impl Scheduler {
         self.decide(|desk, now| desk.policy.observe(id, observation, now));
     }
 
+    /// Prefers others that serve the same as an instance for so long; no longer, when that is no time at all.
+    pub(crate) fn shun(self: &Arc<Self>, id: MemberId, pause: Duration) {
+        self.decide(|desk, now| desk.policy.shun(id, pause, now));
+    }
+
     /// Says that an instance's server serves nobody any more, and that its room is not free yet.
     pub(crate) fn observe_leaving(self: &Arc<Self>, id: MemberId) {
         self.decide(|desk, now| desk.policy.observe(id, Observation::Stopping, now));
