@@ -107,6 +107,12 @@ impl Device {
         }
     }
 
+    /// Returns the memory that a new program could take, in bytes; all of it, where what is free is not told.
+    #[must_use]
+    pub fn memory_available_bytes(&self) -> u64 {
+        self.memory_free_bytes.unwrap_or(self.memory_total_bytes)
+    }
+
     /// Returns its kind and number, such as `cuda:0`.
     #[must_use]
     pub fn short_name(&self) -> String {

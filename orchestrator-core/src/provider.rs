@@ -7,6 +7,8 @@ mod error;
 
 pub use error::ProviderError;
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -97,6 +99,18 @@ pub struct SearchResults {
     pub stale_since: Option<crate::event::Timestamp>,
 }
 
+/// A form that a model comes in at its source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Variant {
+    /// How it is named when it is pulled.
+    pub reference: ModelReference,
+    /// Its quantisation, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<String>,
+    /// The bytes of its weights.
+    pub bytes: u64,
+}
+
 /// Who hears of a pull, and who may end it.
 #[derive(Clone, Copy)]
 pub struct PullWatch<'a> {
@@ -106,11 +120,36 @@ pub struct PullWatch<'a> {
     pub cancel: &'a CancellationToken,
 }
 
+/// A model on this machine that is to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelImport {
+    /// Its file, the first of several files, or its folder; absolute.
+    pub path: PathBuf,
+    /// What happens to it.
+    pub mode: ImportMode,
+}
+
+/// What happens to a model that is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportMode {
+    /// It stays where it is.
+    #[default]
+    InPlace,
+    /// It is copied into our own store.
+    Copy,
+}
+
 /// A place models come from.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Returns which one this is.
     fn kind(&self) -> ProviderKind;
+
+    /// Returns the folder that models are fetched into. `None` for a provider that fetches none, or not into a folder of ours.
+    fn store_dir(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Searches the source. A provider without a catalogue finds nothing.
     async fn search(&self, query: &ModelQuery) -> Result<SearchResults, ProviderError> {
@@ -123,6 +162,13 @@ pub trait Provider: Send + Sync {
         Err(unavailable(self.kind(), reference))
     }
 
+    /// Lists the forms that the model of a reference comes in at its source, such as its quantisations. A provider that does
+    /// not know of any lists none.
+    async fn variants(&self, reference: &ModelReference) -> Result<Vec<Variant>, ProviderError> {
+        let _ = reference;
+        Ok(Vec::new())
+    }
+
     /// Reads the header of the weights at the source, or on this machine where they are here, without fetching the rest.
     async fn header(&self, plan: &PullPlan) -> Result<ModelHeader, ProviderError> {
         Err(unavailable(self.kind(), &plan.reference))
@@ -133,6 +179,13 @@ pub trait Provider: Send + Sync {
     async fn pull(&self, plan: &PullPlan, watch: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
         let _ = watch;
         Err(unavailable(self.kind(), &plan.reference))
+    }
+
+    /// Registers a model that lies on this machine: where it is, or as a copy in our own store.
+    async fn import(&self, import: &ModelImport, watch: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
+        let _ = watch;
+        let reference = ModelReference::File { path: import.path.clone() };
+        Err(unavailable(self.kind(), &reference))
     }
 
     /// Removes a model from this machine, and what only it used. Returns the bytes that became free.

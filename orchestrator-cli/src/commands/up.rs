@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use orchestrator_core::{ErrorCode, InstanceName};
+use orchestrator_core::error::Coded as _;
 use orchestrator_core::instance::InstanceSummary;
+use orchestrator_core::{ErrorCode, InstanceName};
 use orchestrator_server::{Client, ClientError};
 use owo_colors::OwoColorize as _;
 

@@ -4,6 +4,7 @@
 
 mod devices;
 mod fake;
+mod models;
 
 use std::time::Duration;
 

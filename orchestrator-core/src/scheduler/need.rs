@@ -2,7 +2,6 @@
 //! settings, else an estimate from its model's file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,12 @@ use crate::hardware::{Device, place_of};
 use crate::instance::InstanceSpec;
 use crate::instance::spec::Backend;
 use crate::launcher::Workload;
-use crate::memory::{DeviceLayers, LoadSettings, estimate};
+use crate::memory::fit::MeasuredMemory;
+use crate::memory::{LoadSettings, estimate, estimate_by_length};
 use crate::memory_watch::held_by;
-use crate::model::gguf::GgufHeader;
-use crate::model::{InstalledModel, ModelFormat};
+use crate::model::{InstalledModel, ModelHeader};
 use crate::orchestrator::Services;
-use crate::store::StateStore;
+use crate::runtime::Engine;
 
 const MIB: u64 = 1024 * 1024;
 /// How long after a server became ready its memory is measured: it has worked for a while then.
@@ -30,9 +29,9 @@ pub(crate) async fn need_of(services: &Services, spec: &InstanceSpec, model: &In
     if is_complete(&configured, device) {
         return configured;
     }
-    let rest = match stored(services.store.as_ref(), spec, model).await {
+    let rest = match stored(services, spec, model).await {
         Some(measurement) => measurement.into_need(device, &devices),
-        None => estimated(spec, model, device).await,
+        None => estimated(services, spec, model, device).await,
     };
     let mut need = rest;
     need.0.extend(configured.0);
@@ -55,19 +54,24 @@ pub(crate) async fn measure(services: Arc<Services>, spec: Arc<InstanceSpec>, wo
     if host == 0 || (device.is_some() && devices.is_empty()) {
         return;
     }
-    let store = services.store.as_ref();
     let measurement = Measurement { host, device: 0, devices };
-    if stored(store, &spec, &model).await.is_some_and(|before| before.is_about(&measurement)) {
+    if stored(&services, &spec, &model).await.is_some_and(|before| before.is_about(&measurement)) {
         return;
     }
     let Ok(text) = serde_json::to_string(&measurement) else { return };
-    if let Err(error) = store.put(&key(&spec, &model), text).await {
+    if let Err(error) = services.store.put(&key(&services, &spec, &model).await, text).await {
         tracing::debug!(%error, instance = %spec.name, "its memory could not be remembered");
     }
 }
 
-async fn stored(store: &dyn StateStore, spec: &InstanceSpec, model: &InstalledModel) -> Option<Measurement> {
-    let text = store.get(&key(spec, model)).await.ok()??;
+/// Returns what an instance took when it was loaded with the same settings.
+pub(crate) async fn measured(services: &Services, spec: &InstanceSpec, model: &InstalledModel) -> Option<MeasuredMemory> {
+    let Measurement { host, device, devices } = stored(services, spec, model).await?;
+    Some(MeasuredMemory { host, device: devices.into_values().fold(device, u64::saturating_add) })
+}
+
+async fn stored(services: &Services, spec: &InstanceSpec, model: &InstalledModel) -> Option<Measurement> {
+    let text = services.store.get(&key(services, spec, model).await).await.ok()??;
     serde_json::from_str(&text).ok()
 }
 
@@ -114,23 +118,39 @@ fn pool_of(device: &Device, known: &[Device]) -> MemoryPool {
     MemoryPool::Device(place_of(known, device.backend, device.index))
 }
 
-/// Everything that the memory depends on: another model file, another setting, another engine is another key.
-fn key(spec: &InstanceSpec, model: &InstalledModel) -> String {
+/// Everything that the memory depends on: another model, another setting, another build of the engine is another key.
+async fn key(services: &Services, spec: &InstanceSpec, model: &InstalledModel) -> String {
     let spec = &spec.without_secrets();
+    let model = match model.files.first().and_then(|file| file.sha256.as_ref()) {
+        Some(digest) => serde_json::json!(digest),
+        None => serde_json::json!([model.path, model.size_bytes]),
+    };
     let settings = serde_json::json!([
-        model.path,
-        model.size_bytes,
+        model,
         spec.runtime,
+        engine_build(services, spec).await,
         spec.model.context_size,
         spec.model.batch_size,
         spec.server.parallel,
         spec.gpu,
-        spec.engine,
-        spec.env_key,
         spec.args,
         spec.env,
     ]);
     format!("memory:{settings}")
+}
+
+/// Tells one build of an engine from another: the file of a program, the digest of an environment.
+async fn engine_build(services: &Services, spec: &InstanceSpec) -> serde_json::Value {
+    let Ok(runtime) = services.runtime(spec.runtime) else { return serde_json::Value::Null };
+    match runtime.find_engine(spec, services.environments.as_ref()).await {
+        Ok(Engine::Binary { path }) => {
+            let found = tokio::fs::metadata(&path).await.ok();
+            let changed = found.as_ref().and_then(|found| found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok());
+            serde_json::json!([path, found.map(|found| found.len()), changed.map(|since| since.as_secs())])
+        }
+        Ok(Engine::Environment(environment)) => serde_json::json!([environment.key, environment.digest]),
+        Err(_) => serde_json::Value::Null,
+    }
 }
 
 /// Returns the GPU that an instance uses, or the first of them.
@@ -149,27 +169,17 @@ fn configured(spec: &InstanceSpec, device: Option<MemoryPool>) -> MemoryNeed {
     MemoryNeed(host.into_iter().chain(device).collect())
 }
 
-async fn estimated(spec: &InstanceSpec, model: &InstalledModel, device: Option<MemoryPool>) -> MemoryNeed {
-    let layers = device.map(|_| spec.gpu.layers.map_or(DeviceLayers::All, DeviceLayers::Some));
-    let settings = LoadSettings { context: spec.model.context_size, parallel: spec.server.parallel, layers };
-    let header = match model.format {
-        ModelFormat::Gguf => read_header(model.path.clone()).await,
-        ModelFormat::Safetensors => None,
+async fn estimated(services: &Services, spec: &InstanceSpec, model: &InstalledModel, device: Option<MemoryPool>) -> MemoryNeed {
+    let settings = services.runtime(spec.runtime).map_or_else(|_| LoadSettings::of_spec(spec), |runtime| runtime.load_settings(spec));
+    let header = read_header(model.clone()).await;
+    let estimate = match header {
+        Some(header) => estimate(&header, &settings),
+        None => estimate_by_length(model.size_bytes, &settings),
     };
-    let mut estimate = match header {
-        Some(header) => estimate(&header, settings),
-        None => crate::memory::MemoryEstimate { host: model.size_bytes, device: layers.map_or(0, |_| model.size_bytes) },
-    };
-    // A split model's first file has only a part of its tensors.
-    let missing = model.size_bytes.saturating_sub(estimate.host.saturating_add(estimate.device));
-    if layers.is_some() {
-        estimate.device = estimate.device.saturating_add(missing);
-    } else {
-        estimate.host = estimate.host.saturating_add(missing);
-    }
-    Measurement { host: estimate.host, device: estimate.device, devices: BTreeMap::new() }.into_need(device, &[])
+    let (host, on_device) = (estimate.host.total(), estimate.device.total());
+    Measurement { host, device: on_device, devices: BTreeMap::new() }.into_need(device, &[])
 }
 
-async fn read_header(path: PathBuf) -> Option<GgufHeader> {
-    tokio::task::spawn_blocking(move || GgufHeader::read(&path).ok()).await.ok().flatten()
+async fn read_header(model: InstalledModel) -> Option<ModelHeader> {
+    tokio::task::spawn_blocking(move || ModelHeader::read(&model).ok()).await.ok().flatten()
 }
