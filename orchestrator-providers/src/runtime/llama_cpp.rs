@@ -8,12 +8,14 @@
 
 mod engine;
 mod explain;
+mod load;
 mod plan;
 
 use async_trait::async_trait;
 use orchestrator_core::env::EnvRegistry;
 use orchestrator_core::instance::{ExitCause, InstanceSpec};
 use orchestrator_core::launcher::LaunchPlan;
+use orchestrator_core::memory::LoadSettings;
 use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeCapabilities, RuntimeError, RuntimeKind};
 use orchestrator_core::{EnvKey, Runtime};
 
@@ -59,6 +61,10 @@ impl Runtime for LlamaCpp {
 
     async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError> {
         engine::find(&self.settings, spec, environments).await
+    }
+
+    fn load_settings(&self, spec: &InstanceSpec) -> LoadSettings {
+        load::load_settings(spec)
     }
 
     fn plan(&self, request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError> {
