@@ -6,6 +6,7 @@
 //!
 //! Owns: finding the engine, its arguments, its last words. Starts nothing: the launcher does.
 
+mod architectures;
 mod engine;
 mod explain;
 mod load;
@@ -61,6 +62,10 @@ impl Runtime for LlamaCpp {
 
     async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError> {
         engine::find(&self.settings, spec, environments).await
+    }
+
+    fn known_architectures(&self) -> &'static [&'static str] {
+        &architectures::ARCHITECTURES
     }
 
     fn load_settings(&self, spec: &InstanceSpec) -> LoadSettings {
