@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fleet::Fleet;
+use super::models::{ManifestWriter, PullDesk};
 use super::owner_lock::OwnerLock;
 use super::predecessors::Predecessors;
+use super::recovery::Memory;
 use super::{Inner, Orchestrator, Services};
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
@@ -135,7 +137,10 @@ impl OrchestratorBuilder {
         let warning_percent = self.config.limits.memory_warning_percent;
         let memory = MemoryWatch::start(hardware.clone(), events.clone(), warning_percent, &tasks, shutdown.clone());
         let (scheduler, orders) = Scheduler::new(&self.config.limits);
+        let manifest_file = self.paths.models_dir().join("manifest.json");
         let services = Arc::new(Services {
+            manifest: ManifestWriter::start(store.clone(), manifest_file, &tasks, shutdown.clone()),
+            pulls: PullDesk::new(&self.config.models),
             scheduler,
             runtimes: self.runtimes,
             providers: self.providers,
@@ -172,13 +177,20 @@ impl Orchestrator {
     async fn begin_life(&self, outcome: OpenOutcome, orders: mpsc::UnboundedReceiver<Order>) -> Result<(), Problem> {
         let events = &self.inner.services.events;
         events.record(EventDraft::new(EventKind::Daemon, format!("process {} owns this home", std::process::id())));
+        let is_behind = matches!(outcome, OpenOutcome::Behind { .. });
+        if let OpenOutcome::Behind { missing } = outcome {
+            self.warn(
+                None,
+                format!("the newest changes of the state database are lost ({missing} commits): what runs is taken over, and nothing is started that was not running"),
+            );
+        }
         if let OpenOutcome::Rebuilt { quarantined, reason } = outcome {
             let kept = quarantined.display();
             self.warn(None, format!("the state database was unreadable ({reason}); it was kept as `{kept}` and begun anew"));
         }
         self.begin_scheduling(orders).await;
-        self.inner.operations.recover().await?;
-        self.recover().await?;
+        self.recover(if is_behind { Memory::Stale } else { Memory::Whole }).await?;
+        self.recover_operations().await?;
         self.begin_watching_files();
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Orchestrator {
     /// more than its header is fetched.
     pub async fn fit(&self, reference: &ModelReference, request: FitRequest) -> Result<FitReport, Problem> {
         let services = &self.inner.services;
-        let provider = services.provider(reference)?;
+        let provider = services.provider_of(reference)?;
         let mut known = match provider.locate(reference).await {
             Ok(model) => self.known_here(&model, &request).await?,
             Err(ProviderError::NotInstalled { .. }) => known_there(provider.as_ref(), reference).await?,

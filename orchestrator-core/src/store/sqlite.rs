@@ -5,6 +5,7 @@
 //! a database is opened, judged and put aside stands in `open`, the statements in `rows`, the versions in the
 //! sibling module `migrations`.
 
+mod mark;
 mod open;
 mod rows;
 mod wal;
@@ -14,10 +15,10 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{InstanceRecord, StateStore, StoreError};
+use super::{InstanceRecord, ModelRecord, StateStore, StoreError};
 use crate::env::Environment;
 use crate::event::{Event, EventDraft};
-use crate::model::InstalledModel;
+use crate::model::ModelReference;
 use crate::names::{EnvKey, InstanceName};
 use crate::operation::Operation;
 use worker::Worker;
@@ -35,6 +36,11 @@ pub struct SqliteStore {
 pub enum OpenOutcome {
     /// A sound database.
     Opened,
+    /// A sound database that lacks the newest changes: its write-ahead log was cut, or is gone.
+    Behind {
+        /// How many commits it lacks.
+        missing: u64,
+    },
     /// Nothing; an empty database was made.
     Created,
     /// A damaged database; it was put aside and an empty one was made.
@@ -57,10 +63,10 @@ impl SqliteStore {
     /// Fails when a newer version wrote the database (which stays untouched), or when the folder or the file
     /// cannot be read and written.
     pub fn open(path: &Path) -> Result<(Self, OpenOutcome), StoreError> {
-        let (connection, outcome) = open::open_or_rebuild(path)?;
+        let (connection, outcome, mark) = open::open_or_rebuild(path)?;
         let reader = open::open_for_reading(path)?;
         let spawn = |source| StoreError::Io { action: "start a thread for", path: path.to_path_buf(), source };
-        let writer = Worker::writing(connection).map_err(spawn)?;
+        let writer = Worker::writing(connection, mark).map_err(spawn)?;
         let reader = Worker::reading(reader).map_err(spawn)?;
         Ok((Self { reader, writer }, outcome))
     }
@@ -81,12 +87,17 @@ impl StateStore for SqliteStore {
         self.writer.run(move |connection| rows::delete_instance(connection, &name)).await
     }
 
-    async fn models(&self) -> Result<Vec<InstalledModel>, StoreError> {
+    async fn models(&self) -> Result<Vec<ModelRecord>, StoreError> {
         self.reader.run(rows::models).await
     }
 
-    async fn put_model(&self, model: InstalledModel) -> Result<(), StoreError> {
-        self.writer.run(move |connection| rows::put_model(connection, &model)).await
+    async fn put_model(&self, record: ModelRecord) -> Result<(), StoreError> {
+        self.writer.run(move |connection| rows::put_model(connection, &record)).await
+    }
+
+    async fn delete_model(&self, reference: &ModelReference) -> Result<(), StoreError> {
+        let reference = reference.clone();
+        self.writer.run(move |connection| rows::delete_model(connection, &reference)).await
     }
 
     async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
