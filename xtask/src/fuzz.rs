@@ -60,12 +60,7 @@ const TARGETS: [Target; 8] = [
     Target { name: "portable", check: toolcall_checks::portable, samples: samples::schemas, growth: Growth::Bounded },
     Target { name: "config", check: core_checks::config, samples: samples::configs, growth: Growth::Bounded },
     Target { name: "gguf_header", check: core_checks::gguf_header, samples: samples::ggufs, growth: Growth::Bounded },
-    Target {
-        name: "safetensors_header",
-        check: core_checks::safetensors_header,
-        samples: samples::safetensors,
-        growth: Growth::Bounded,
-    },
+    Target { name: "safetensors_header", check: core_checks::safetensors_header, samples: samples::safetensors, growth: Growth::Bounded },
 ];
 
 /// The two lengths, in bytes, between which growth is measured.

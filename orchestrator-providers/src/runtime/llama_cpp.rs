@@ -68,6 +68,10 @@ impl Runtime for LlamaCpp {
         &architectures::ARCHITECTURES
     }
 
+    fn prompt_cache_bytes(&self) -> u64 {
+        load::prompt_cache_bytes()
+    }
+
     fn load_settings(&self, spec: &InstanceSpec) -> LoadSettings {
         load::load_settings(spec)
     }

@@ -74,7 +74,7 @@ struct Tally {
 impl Tally {
     fn add(&mut self, case: &Case, ours: Buffers, theirs: Buffers) {
         let off = ours.off_by(&theirs);
-        let is_exact = (ours.weights - theirs.weights).abs() <= PRINTED * f64::from(theirs.weight_buffers)
+        let is_exact = (ours.weights - theirs.weights).abs() <= PRINTED * f64::from(theirs.weight_parts)
             && (ours.cache - theirs.cache).abs() <= PRINTED;
         self.cases += 1;
         self.inexact += usize::from(!is_exact);
@@ -99,8 +99,10 @@ impl Tally {
     }
 
     fn print(&self) {
-        println!("\n{} cases; weights and cache exact in all but {}; total off by {:+.2} % to {:+.2} %, outside of the goal in {}.",
-            self.cases, self.inexact, self.worst_below, self.worst_above, self.missed);
+        println!(
+            "\n{} cases; weights and cache exact in all but {}; total off by {:+.2} % to {:+.2} %, outside of the goal in {}.",
+            self.cases, self.inexact, self.worst_below, self.worst_above, self.missed
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! The verdict.
 
+use std::num::NonZeroU32;
+
 use super::suggestions::suggest;
 use super::{DeviceFit, FitConfidence, FitError, FitMachine, FitNumbers, FitReport, FitRequest, FitSubject, FitVerdict, narrowed};
 use crate::hardware::Device;
@@ -16,7 +18,7 @@ pub fn fit(subject: &FitSubject<'_>, request: &FitRequest, machine: &FitMachine)
     let device = choose_device(request, machine)?;
     let question = Question { subject, request, machine, device };
     let layers = question.layer_count();
-    let placement = question.place(request.settings(None).context.map(std::num::NonZeroU32::get));
+    let placement = question.place();
     let settings = question.settings(placement.layers);
     let Judged { estimate, host, device: device_numbers } = placement.judged;
     let context = subject
@@ -113,7 +115,8 @@ impl Question<'_> {
     }
 
     pub(super) fn settings(&self, layers: Option<u32>) -> LoadSettings {
-        LoadSettings { projector_bytes: self.subject.projector_bytes, ..self.request.settings(layers.map(DeviceLayers::Some)) }
+        let FitSubject { projector_bytes, prompt_cache_bytes, .. } = *self.subject;
+        LoadSettings { projector_bytes, prompt_cache_bytes, ..self.request.settings(layers.map(DeviceLayers::Some)) }
     }
 
     /// Says whether a placement is the one that a measurement was made with.
@@ -126,7 +129,8 @@ impl Question<'_> {
     }
 
     /// Puts the layers where they fit.
-    pub(super) fn place(&self, context: Option<u32>) -> Placement {
+    pub(super) fn place(&self) -> Placement {
+        let context = self.request.context;
         if self.device.is_none() {
             let judged = self.judge(None, context);
             return Placement { verdict: verdict_of(&judged, 0), layers: None, judged };
@@ -157,9 +161,9 @@ impl Question<'_> {
     }
 
     /// Compares what one placement needs with what there is.
-    pub(super) fn judge(&self, layers: Option<u32>, context: Option<u32>) -> Judged {
+    pub(super) fn judge(&self, layers: Option<u32>, context: Option<NonZeroU32>) -> Judged {
         let mut settings = self.settings(layers);
-        settings.context = context.and_then(std::num::NonZeroU32::new).or(settings.context);
+        settings.context = context;
         let estimate = match self.subject.header {
             Some(header) => estimate(header, &settings),
             None => estimate_by_length(self.subject.bytes, &settings),

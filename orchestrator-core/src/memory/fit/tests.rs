@@ -58,7 +58,15 @@ fn machine(host_free: u64, device_free: Option<u64>) -> FitMachine {
 fn ask(machine: &FitMachine, request: FitRequest, variants: &[Variant], measured: Option<MeasuredMemory>) -> FitReport {
     let reference = "file:/m/x.gguf".parse().unwrap();
     let header = header();
-    let subject = FitSubject { reference: &reference, header: Some(&header), bytes: 2 * GIB, projector_bytes: 0, measured, variants };
+    let subject = FitSubject {
+        reference: &reference,
+        header: Some(&header),
+        bytes: 2 * GIB,
+        projector_bytes: 0,
+        prompt_cache_bytes: 0,
+        measured,
+        variants,
+    };
     let request = FitRequest { context: request.context.or(NonZeroU32::new(8192)), ..request };
     fit(&subject, &request, machine).unwrap()
 }
@@ -88,7 +96,10 @@ fn what_a_gpu_has_no_room_for_stays_with_the_host() {
     assert_eq!((layers + device.layers, part.suggestions.device_layers), (17, Some(device.layers)));
     assert!(device.numbers.has_margin() && part.host.has_margin());
     // One more would be one too many.
-    let more = FitRequest { gpu: Some(GpuSpec { backend: Backend::Cuda, device_id: None, layers: Some(device.layers + 1) }), ..FitRequest::default() };
+    let more = FitRequest {
+        gpu: Some(GpuSpec { backend: Backend::Cuda, device_id: None, layers: Some(device.layers + 1) }),
+        ..FitRequest::default()
+    };
     assert!(!ask(&machine(32 * GIB, Some(needed)), more, &[], None).device.unwrap().numbers.has_margin());
     let nowhere = ask(&machine(GIB / 4, Some(GIB / 4)), FitRequest::default(), &[], None);
     assert_eq!(nowhere.verdict, FitVerdict::DoesNotFit);
@@ -96,7 +107,8 @@ fn what_a_gpu_has_no_room_for_stays_with_the_host() {
 
 #[test]
 fn the_largest_context_and_the_largest_form_that_fit_are_told() {
-    let variant = |name: &str, bytes| Variant { reference: format!("hf:a/b:{name}").parse().unwrap(), quantisation: Some(name.to_owned()), bytes };
+    let variant =
+        |name: &str, bytes| Variant { reference: format!("hf:a/b:{name}").parse().unwrap(), quantisation: Some(name.to_owned()), bytes };
     let variants = [variant("Q4_K_M", GIB), variant("F16", 4 * GIB), variant("Q8_0", 2 * GIB)];
     let free = needed(None).host.total() + GIB / 2;
     let report = ask(&machine(free, None), FitRequest::default(), &variants, None);
@@ -127,7 +139,15 @@ fn what_others_hold_is_told_from_what_there_is_not() {
 #[test]
 fn a_device_that_is_not_there_is_said_so() {
     let (reference, header) = ("file:/m/x.gguf".parse().unwrap(), header());
-    let subject = FitSubject { reference: &reference, header: Some(&header), bytes: GIB, projector_bytes: 0, measured: None, variants: &[] };
+    let subject = FitSubject {
+        reference: &reference,
+        header: Some(&header),
+        bytes: GIB,
+        projector_bytes: 0,
+        prompt_cache_bytes: 0,
+        measured: None,
+        variants: &[],
+    };
     let request = FitRequest { gpu: Some(GpuSpec { backend: Backend::Vulkan, ..GpuSpec::default() }), ..FitRequest::default() };
     let refused = fit(&subject, &request, &machine(GIB, Some(GIB))).unwrap_err();
     assert_eq!(refused.to_string(), "this machine has no vulkan");
@@ -136,7 +156,15 @@ fn a_device_that_is_not_there_is_said_so() {
 #[test]
 fn of_a_model_without_a_header_the_length_is_taken() {
     let reference = "file:/m/x.gguf".parse().unwrap();
-    let subject = FitSubject { reference: &reference, header: None, bytes: 8 * GIB, projector_bytes: 0, measured: None, variants: &[] };
+    let subject = FitSubject {
+        reference: &reference,
+        header: None,
+        bytes: 8 * GIB,
+        projector_bytes: 0,
+        prompt_cache_bytes: 0,
+        measured: None,
+        variants: &[],
+    };
     let report = fit(&subject, &FitRequest::default(), &machine(4 * GIB, None)).unwrap();
     assert_eq!((report.verdict, report.confidence), (FitVerdict::DoesNotFit, FitConfidence::Guessed));
 }

@@ -50,7 +50,11 @@ const SETTINGS: [Setting; 16] = [
     Setting { names: &["-mm", "--mmproj"], variable: "LLAMA_ARG_MMPROJ", takes: Takes::Value(set_projector) },
     Setting { names: &["-kvu", "--kv-unified"], variable: "LLAMA_ARG_KV_UNIFIED", takes: Takes::Nothing(set_unified) },
     Setting { names: &["-no-kvu", "--no-kv-unified"], variable: "", takes: Takes::Nothing(|settings, _| settings.unified = false) },
-    Setting { names: &["--swa-full"], variable: "LLAMA_ARG_SWA_FULL", takes: Takes::Nothing(|settings, on| settings.whole_window = on == On::Yes) },
+    Setting {
+        names: &["--swa-full"],
+        variable: "LLAMA_ARG_SWA_FULL",
+        takes: Takes::Nothing(|settings, on| settings.whole_window = on == On::Yes),
+    },
     Setting { names: &["-nkvo", "--no-kv-offload"], variable: "", takes: Takes::Nothing(|settings, _| settings.cache_on_host = true) },
     Setting {
         names: &["-kvo", "--kv-offload"],
@@ -92,6 +96,13 @@ pub(super) fn load_settings(spec: &InstanceSpec) -> LoadSettings {
         settings.layers = None;
     }
     settings
+}
+
+/// Returns what the engine may fill with prompts it has seen, as we start it.
+pub(super) fn prompt_cache_bytes() -> u64 {
+    let mut settings = LoadSettings::default();
+    set_prompt_cache(&mut settings, PROMPT_CACHE_MIB);
+    settings.prompt_cache_bytes
 }
 
 fn switched(value: &str) -> On {

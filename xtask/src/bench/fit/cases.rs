@@ -58,7 +58,8 @@ impl Case {
 
     /// Returns the settings in a few words: what is not as usual.
     pub(crate) fn shown(&self) -> String {
-        let LoadSettings { context, parallel, key_type, value_type, flash_attention, micro_batch, unified, whole_window, .. } = &self.settings;
+        let LoadSettings { context, parallel, key_type, value_type, flash_attention, micro_batch, unified, whole_window, .. } =
+            &self.settings;
         let mut text = format!("{} tokens", context.map_or(0, NonZeroU32::get));
         if parallel.get() > 1 {
             let _ = write!(text, ", {parallel} requests");

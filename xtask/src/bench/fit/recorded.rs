@@ -43,11 +43,11 @@ fn header_of(case: &Case) -> ModelHeader {
 
 #[test]
 fn estimates_are_what_the_server_said() {
-    for (case, weight_buffers, [weights, cache, compute, output]) in recorded() {
-        let theirs = Buffers { weights, cache, compute, output, weight_buffers };
+    for (case, weight_parts, [weights, cache, compute, output]) in recorded() {
+        let theirs = Buffers { weights, cache, compute, output, weight_parts };
         let ours = Buffers::estimated(&estimate(&header_of(&case), &case.settings).host);
         let what = format!("{} ({}): {ours:?} for {theirs:?}", case.shape.name, case.shown());
-        assert!((ours.weights - theirs.weights).abs() <= PRINTED * f64::from(weight_buffers), "{what}");
+        assert!((ours.weights - theirs.weights).abs() <= PRINTED * f64::from(weight_parts), "{what}");
         assert!((ours.cache - theirs.cache).abs() <= PRINTED, "{what}");
         assert!((BELOW..=ABOVE).contains(&ours.off_by(&theirs)), "{what}");
     }

@@ -11,7 +11,7 @@ use super::cases::Case;
 use crate::bench::llama::Llama;
 use crate::shell::{TaskResult, target_dir};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// The sizes of a server's buffers, in MiB.
@@ -22,7 +22,7 @@ pub(crate) struct Buffers {
     pub(crate) compute: f64,
     pub(crate) output: f64,
     /// How many buffers the weights are in: each is printed with two digits.
-    pub(crate) weight_buffers: u32,
+    pub(crate) weight_parts: u32,
 }
 
 impl Buffers {
@@ -35,7 +35,7 @@ impl Buffers {
             cache: mib(share.all_caches()),
             compute: mib(share.compute_bytes),
             output: mib(share.output_bytes),
-            weight_buffers: 1,
+            weight_parts: 1,
         }
     }
 
@@ -57,7 +57,7 @@ impl Buffers {
             match before.rsplit(' ').next() {
                 Some("model") => {
                     buffers.weights += size;
-                    buffers.weight_buffers += 1;
+                    buffers.weight_parts += 1;
                 }
                 Some("KV" | "RS") => buffers.cache += size,
                 Some("compute") => buffers.compute += size,

@@ -126,7 +126,8 @@ impl Shape {
         let listed = self.heads_kv.get(layer as usize).or(self.heads_kv.first());
         let (embedding, head) = (u64::from(self.embedding), u64::from(self.head_length));
         let (queries, keys) = (head * u64::from(self.heads), head * u64::from(listed.copied().unwrap_or(0)));
-        let mut matrix = |name: &str, shape: &[u64]| writer.tensor(&format!("blk.{layer}.{name}.weight"), self.weights.tensor_type(), shape);
+        let mut matrix =
+            |name: &str, shape: &[u64]| writer.tensor(&format!("blk.{layer}.{name}.weight"), self.weights.tensor_type(), shape);
         matrix("attn_q", &[embedding, queries])?;
         matrix("attn_k", &[embedding, keys])?;
         matrix("attn_v", &[embedding, keys])?;
