@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::suggestions::suggest;
 use super::{DeviceFit, FitConfidence, FitError, FitMachine, FitNumbers, FitReport, FitRequest, FitSubject, FitVerdict, narrowed};
-use crate::hardware::Device;
+use crate::hardware::{Device, place_of};
 use crate::instance::spec::Backend;
 use crate::memory::{DeviceLayers, LoadSettings, MemoryEstimate, USUAL_CONTEXT, context_of, estimate, estimate_by_length};
 
@@ -56,13 +56,16 @@ pub fn fit(subject: &FitSubject<'_>, request: &FitRequest, machine: &FitMachine)
 /// Finds the GPU that is asked about, if one is.
 fn choose_device<'a>(request: &FitRequest, machine: &'a FitMachine) -> Result<Option<&'a Device>, FitError> {
     let devices = &machine.hardware.devices;
-    let free = |device: &&Device| device.memory_free_bytes;
+    let free = |device: &&Device| device.memory_available_bytes();
     let Some(gpu) = &request.gpu else { return Ok(devices.iter().max_by_key(free)) };
     if gpu.backend == Backend::Cpu {
         return Ok(None);
     }
-    let is_wanted = |device: &&Device| device.backend == gpu.backend && gpu.device_id.is_none_or(|id| id == device.index);
-    let found = devices.iter().filter(is_wanted).max_by_key(free);
+    let found = match gpu.device_id {
+        Some(id) => usize::try_from(place_of(devices, gpu.backend, id)).ok().and_then(|place| devices.get(place)),
+        // Vulkan drives every GPU, whatever else does.
+        None => devices.iter().filter(|device| device.backend == gpu.backend || gpu.backend == Backend::Vulkan).max_by_key(free),
+    };
     found.map(Some).ok_or_else(|| FitError::NoSuchDevice {
         wanted: gpu.device_id.map_or_else(|| gpu.backend.as_str().to_owned(), |id| format!("{}:{id}", gpu.backend.as_str())),
         present: devices.iter().map(|device| format!("{}:{} ({})", device.backend.as_str(), device.index, device.name)).collect(),
@@ -178,12 +181,14 @@ impl Question<'_> {
             FitNumbers {
                 needed_bytes: needed,
                 margin_bytes: if needed == 0 { 0 } else { uncertain(needed).saturating_add(DEVICE_MARGIN) },
-                available_bytes: device.memory_free_bytes,
+                available_bytes: device.memory_available_bytes(),
                 total_bytes: device.memory_total_bytes,
             }
         });
+        // A GPU without memory of its own takes the machine's.
+        let shared = device.filter(|_| self.device.is_some_and(|device| device.unified_memory)).map_or(0, |numbers| numbers.needed_bytes);
         let host = FitNumbers {
-            needed_bytes: host,
+            needed_bytes: host.saturating_add(shared),
             margin_bytes: uncertain(host).saturating_add(settings.prompt_cache_bytes),
             available_bytes: hardware.memory_available_bytes,
             total_bytes: hardware.memory_total_bytes,

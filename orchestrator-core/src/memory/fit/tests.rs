@@ -48,10 +48,18 @@ fn machine(host_free: u64, device_free: Option<u64>) -> FitMachine {
         index: 0,
         name: "test".to_owned(),
         memory_total_bytes: 24 * GIB,
-        memory_free_bytes: free,
+        memory_free_bytes: Some(free),
+        unified_memory: false,
+        busy_percent: None,
+        driver: None,
+        compute_capability: None,
+        pci_bus_id: None,
+        uuid: None,
+        seen_by: Vec::new(),
     });
     let devices = device.into_iter().collect();
-    Hardware { cpu_name: None, cpu_count: 4, memory_total_bytes: 64 * GIB, memory_available_bytes: host_free, devices }.into()
+    Hardware { cpu_name: None, cpu_count: 4, memory_total_bytes: 64 * GIB, memory_available_bytes: host_free, devices, engines: Vec::new() }
+        .into()
 }
 
 /// Asks about the model with a context of 8,192 tokens.
@@ -134,6 +142,18 @@ fn what_others_hold_is_told_from_what_there_is_not() {
     busy.loaded_host_bytes = needed;
     let report = ask(&busy, FitRequest::default(), &[], None);
     assert_eq!((report.verdict, report.suggestions.fits_alone), (FitVerdict::DoesNotFit, true));
+}
+
+#[test]
+fn a_gpu_without_memory_of_its_own_takes_the_machine_s() {
+    let needed = needed(Some(DeviceLayers::All));
+    let verdict = |host_free| {
+        let mut machine = machine(host_free, Some(24 * GIB));
+        machine.hardware.devices[0].unified_memory = true;
+        ask(&machine, FitRequest::default(), &[], None).verdict
+    };
+    assert_eq!(verdict(2 * (needed.host.total() + needed.device.total())), FitVerdict::Fits);
+    assert_eq!(verdict(needed.device.total()), FitVerdict::DoesNotFit);
 }
 
 #[test]
