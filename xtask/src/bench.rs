@@ -5,6 +5,7 @@
 mod client;
 mod daemon;
 mod first_token;
+mod fit;
 mod gateway;
 mod home;
 mod http;
@@ -38,6 +39,8 @@ pub(crate) enum Bench {
     FirstToken,
     /// How long it takes until another model answers, beside llama.cpp's own router.
     Swap,
+    /// What models take of memory: our estimates beside the real llama.cpp.
+    Fit,
     /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
     Toolcall,
 }
@@ -53,6 +56,7 @@ pub(crate) fn run(what: Bench) -> TaskResult {
         Bench::Gateway => gateway::run(),
         Bench::FirstToken => first_token::run(),
         Bench::Swap => swap::run(),
+        Bench::Fit => fit::run(),
         Bench::Toolcall => toolcall::run(),
     }
 }

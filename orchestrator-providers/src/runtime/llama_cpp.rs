@@ -6,9 +6,11 @@
 //!
 //! Owns: finding the engine, its arguments, its last words, its list of devices. Starts no server: the launcher does.
 
+mod architectures;
 mod devices;
 mod engine;
 mod explain;
+mod load;
 mod plan;
 
 use async_trait::async_trait;
@@ -16,6 +18,7 @@ use orchestrator_core::env::EnvRegistry;
 use orchestrator_core::hardware::EngineDevice;
 use orchestrator_core::instance::{ExitCause, InstanceSpec};
 use orchestrator_core::launcher::LaunchPlan;
+use orchestrator_core::memory::LoadSettings;
 use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeCapabilities, RuntimeError, RuntimeKind};
 use orchestrator_core::{EnvKey, Runtime};
 
@@ -61,6 +64,18 @@ impl Runtime for LlamaCpp {
 
     async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError> {
         engine::find(&self.settings, spec, environments).await
+    }
+
+    fn known_architectures(&self) -> &'static [&'static str] {
+        &architectures::ARCHITECTURES
+    }
+
+    fn prompt_cache_bytes(&self) -> u64 {
+        load::prompt_cache_bytes()
+    }
+
+    fn load_settings(&self, spec: &InstanceSpec) -> LoadSettings {
+        load::load_settings(spec)
     }
 
     fn engines_at_hand(&self) -> Vec<Engine> {

@@ -111,6 +111,19 @@ pub(super) fn ggufs() -> TaskResult<Vec<Vec<u8>>> {
     Ok(vec![header([0; 10]), header([3, 0, 0, 0, 16, 0, 0, 0, 0, 0]), whole])
 }
 
+/// The documents of a safetensors model, after nine bytes of claims.
+#[expect(clippy::unnecessary_wraps, reason = "others read files")]
+pub(super) fn safetensors() -> TaskResult<Vec<Vec<u8>>> {
+    let header = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},"a":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}"#;
+    let index =
+        r#"{"metadata":{"total_size":16},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}"#;
+    let config = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","num_hidden_layers":2,"num_attention_heads":8,"hidden_size":64,"auto_map":{"AutoModel":"m.M"},"layer_types":["sliding_attention","full_attention"],"text_config":{"head_dim":8}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    let parts: [&[u8]; 4] = [&[0; 9], &length, header.as_bytes(), &[7; 16]];
+    let after_claims = |text: &str| [&[0; 9], text.as_bytes()].concat();
+    Ok(vec![parts.concat(), after_claims(index), after_claims(config)])
+}
+
 /// The files in a folder and the folders in it, in the order of their names.
 fn files(folder: &Path) -> TaskResult<Vec<Vec<u8>>> {
     let failed = |error: std::io::Error| format!("could not read `{}`: {error}", folder.display());

@@ -22,7 +22,7 @@ use super::{HEALTH_PATH, NAME};
 
 /// How much host memory the engine may fill with prompts it has seen, in MiB. Its own default is 8 GiB for each
 /// server, which a machine with several of them does not have.
-const PROMPT_CACHE_MIB: &str = "256";
+pub(super) const PROMPT_CACHE_MIB: &str = "256";
 
 /// Every setting of the engine has a variable that begins like this. Those of our own surroundings are no business of
 /// an instance: only what its configuration says counts.
