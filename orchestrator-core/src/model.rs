@@ -1,16 +1,21 @@
 //! Models: references to them, what is known about installed ones, and the file formats that hold them.
 
+pub mod compatibility;
 pub mod demo;
 pub mod digest;
 pub mod gguf;
 pub mod header;
+pub mod installed;
 pub mod plan;
 pub mod reference;
+pub mod safetensors;
 
 pub use digest::{FileDigest, Sha256Digest};
 pub use header::ModelHeader;
+pub use installed::HeaderError;
 pub use plan::{FileRole, PlannedFile, PullPlan};
 pub use reference::{ModelReference, ModelReferenceError};
+pub use safetensors::SafetensorsModel;
 
 use std::path::PathBuf;
 
