@@ -16,7 +16,7 @@ fn guarded() -> World {
         repositories: vec![
             Repository::new("maker/gated").access(Access::Gated).file("m-Q8_0.gguf", model()).license("gemma"),
             Repository::new("maker/private").access(Access::Private).file("m-Q8_0.gguf", model()),
-            quantised().named("v1"),
+            Repository { gguf: Some(serde_json::json!({ "architecture": "llama" })), ..quantised().named("v1") },
         ],
         accounts: vec![account("hf_in", &["maker/gated", "maker/private"]), account("hf_out", &[])],
         ..World::default()
