@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Rig, quantised, snapshot};
 
-/// The package from PyPI, with the version that is known to work.
+/// The package from `PyPI`, with the version that is known to work.
 const PACKAGE: &str = "huggingface_hub==2.4.0";
 
 /// Returns a Python that has the package. It is installed once, below the build folder, so that a second run is quick.

@@ -43,9 +43,14 @@ async fn a_gate_is_explained_to_whoever_stands_before_it() {
     let (code, words) = refusal(Some("hf_out"), "hf:maker/gated").await;
     assert_eq!(code, ErrorCode::ModelAccessDenied);
     assert!(words.contains("account of this token"), "{words}");
+    let outside = Rig::with_world(guarded(), None);
+    let plan = outside.resolve("hf:maker/gated").await.unwrap();
+    let (code, words) = said(&outside.provider.header(&plan).await.unwrap_err());
+    assert_eq!(code, ErrorCode::ModelAccessDenied, "{words}");
     let rig = Rig::with_world(guarded(), Some("hf_in"));
     let plan = rig.resolve("hf:maker/gated").await.unwrap();
     assert!(plan.gated);
+    assert!(rig.provider.header(&plan).await.is_ok());
     assert_eq!(plan.licence.as_deref(), Some("gemma"));
     rig.fetch(&plan).await.unwrap();
 }

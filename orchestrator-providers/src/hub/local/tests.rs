@@ -163,7 +163,7 @@ async fn a_folder_with_safetensors_is_a_model() {
     assert!(model.files[0].path.ends_with("model.safetensors"));
     assert_eq!(model.size_bytes, model.files.iter().map(|file| file.size_bytes).sum::<u64>());
     assert!(models.resolve(&reference).await.unwrap().needs_remote_code);
-    assert_eq!(models.installed().await.unwrap(), [model.clone()]);
+    assert_eq!(models.installed().await.unwrap(), std::slice::from_ref(&model));
     let part = models.locate(&ModelReference::try_file(folder.join("model.safetensors")).unwrap()).await.unwrap_err();
     assert!(part.hint().unwrap().contains(&format!("file:{}", folder.display())), "{part:?}");
     assert_eq!(models.remove(&model).await.unwrap(), model.size_bytes);
