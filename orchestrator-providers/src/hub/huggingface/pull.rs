@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use orchestrator_core::model::{FileRole, InstalledModel, PullPlan};
 use orchestrator_core::operation::FilePhase;
 use orchestrator_core::provider::{ProviderError, PullWatch};
@@ -86,18 +86,28 @@ impl HuggingFace {
             progress.file(index).present(file.listed.size_bytes.unwrap_or(0));
             progress.file(index).phase(FilePhase::Done);
         }
+        let cancel = watch.cancel.child_token();
         // The same content twice in a repository is one blob: fetched once, found by the other.
         let fetch = |index: usize| {
-            let (repository, progress, asked) = (&repository, &progress, &asked);
+            let (repository, progress, asked, cancel) = (&repository, &progress, &asked, &cancel);
             async move {
                 let Some(file) = checked.files.get(index) else { return Ok(()) };
                 let source = remote.api.file(wanted.repository, &checked.commit, &file.listed);
                 let target = FetchTarget { path: repository.blob(&file.digest), lock: repository.lock(&file.digest) };
-                let fetched = remote.downloader.fetch(&source, &target, &progress.file(index), watch.cancel).await;
+                let fetched = remote.downloader.fetch(&source, &target, &progress.file(index), cancel).await;
                 fetched.map(drop).map_err(|error| super::explain::failed(asked, plan.gated, error))
             }
         };
-        stream::iter(missing.iter().copied().map(fetch)).buffer_unordered(SIDE_BY_SIDE).try_collect::<()>().await
+        // After a failure the others are ended and waited for: they put what they have in order before anyone tries again.
+        let mut running = stream::iter(missing.iter().copied().map(fetch)).buffer_unordered(SIDE_BY_SIDE);
+        let mut outcome = Ok(());
+        while let Some(fetched) = running.next().await {
+            if let (Err(error), true) = (fetched, outcome.is_ok()) {
+                outcome = Err(error);
+                cancel.cancel();
+            }
+        }
+        outcome
     }
 
     /// Links the files into the snapshot, the first one of the weights last; then says where the branch stands.
