@@ -90,7 +90,7 @@ pub struct ModelFile {
     pub path: PathBuf,
     /// Its length in bytes.
     pub size_bytes: u64,
-    /// Its digest, where it was verified.
+    /// Its digest, where it was verified, or where the store names the file by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256Digest>,
 }
