@@ -6,9 +6,11 @@
 //!
 //! Owns: finding the engine, its arguments, its last words. Starts nothing: the launcher does.
 
+mod defaults;
 mod engine;
 mod explain;
 mod plan;
+mod templates;
 
 use async_trait::async_trait;
 use orchestrator_core::env::EnvRegistry;
@@ -19,6 +21,7 @@ use orchestrator_core::{EnvKey, Runtime};
 
 use crate::settings::ProviderSettings;
 pub(crate) use engine::find_on_search_path as find_llama_server;
+pub(crate) use templates::of_name as chat_template;
 
 /// llama.cpp's server.
 #[derive(Debug, Clone)]
