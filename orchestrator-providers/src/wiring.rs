@@ -8,7 +8,7 @@ use orchestrator_core::{Orchestrator, OrchestratorBuilder, Paths};
 
 use crate::env::UvEnvironments;
 use crate::hardware::LinuxHardware;
-use crate::hub::LocalModels;
+use crate::hub::{LocalModels, OllamaModels};
 use crate::runtime::LlamaCpp;
 use crate::settings::ProviderSettings;
 
@@ -18,6 +18,12 @@ use crate::settings::ProviderSettings;
 pub fn builder(paths: Paths, settings: &ProviderSettings) -> OrchestratorBuilder {
     let runtime = Arc::new(LlamaCpp::new(settings.clone()));
     let provider = Arc::new(LocalModels::in_home(&paths));
+    let ollama = Arc::new(OllamaModels::in_home(&paths, settings));
     let environments = Arc::new(UvEnvironments::in_home(&paths, settings.clone()));
-    Orchestrator::builder(paths).runtime(runtime).provider(provider).environments(environments).hardware(Arc::new(LinuxHardware::default()))
+    Orchestrator::builder(paths)
+        .runtime(runtime)
+        .provider(provider)
+        .provider(ollama)
+        .environments(environments)
+        .hardware(Arc::new(LinuxHardware::default()))
 }
