@@ -9,6 +9,7 @@ mod handover;
 mod homes;
 mod lifecycle;
 mod observability;
+mod ollama;
 mod queueing;
 mod recovery;
 mod regressions;
