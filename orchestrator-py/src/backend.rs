@@ -9,6 +9,7 @@ use orchestrator_core::config::load_daemon_config;
 use orchestrator_core::env::EnvironmentStatus;
 use orchestrator_core::error::Coded;
 use orchestrator_core::event::Event;
+use orchestrator_core::hardware::Hardware;
 use orchestrator_core::instance::logs::{LogLine, LogStream};
 use orchestrator_core::instance::{InstanceState, InstanceSummary};
 use orchestrator_core::model::InstalledModel;
@@ -163,6 +164,14 @@ impl Backend {
         match self {
             Self::Embedded(orchestrator) => orchestrator.models().await,
             Self::Connected(client) => told(client.models().await),
+        }
+    }
+
+    /// Returns what the machine has.
+    pub(crate) async fn hardware(&self) -> Result<Hardware, Problem> {
+        match self {
+            Self::Embedded(orchestrator) => Ok(orchestrator.hardware().await),
+            Self::Connected(client) => told(client.hardware().await),
         }
     }
 

@@ -175,6 +175,11 @@ impl Orchestrator {
         to_python(py, &ask(py, self.backend(py)?.models())?)
     }
 
+    /// Returns what the machine has: processors, memory, GPUs.
+    fn hardware<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_python(py, &ask(py, self.backend(py)?.hardware())?)
+    }
+
     /// Lists the environments that are installed or could be.
     fn envs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_python(py, &ask(py, self.backend(py)?.environments())?)

@@ -23,6 +23,7 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
         (types.InstalledModel, "model"),
         (types.EnvironmentStatus, "environment"),
         (types.Operation, "operation"),
+        (types.Hardware, "hardware"),
     ],
 )
 def test_a_type_has_the_keys_of_its_schema(kind: Any, file: str) -> None:
@@ -44,6 +45,7 @@ def test_what_is_returned_has_the_keys_of_its_type(home: Home, orch: Orchestrato
         (description["model"], types.InstalledModel),
         (orch.logs("demo")[0], types.LogLine),
         (orch.envs()[0], types.EnvironmentStatus),
+        (orch.hardware(), types.Hardware),
     ]
     for value, kind in pairs:
         assert kind.__required_keys__ <= set(value) <= set(get_type_hints(kind)), kind

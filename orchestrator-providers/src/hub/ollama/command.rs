@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::name::LibraryName;
-use crate::env::{Program, ProgramEnd, ProgramOutput, is_program, on_search_path, run_program};
+use crate::env::{Program, ProgramEnd, ProgramOutput, is_program, on_search_path, run as run_program};
 use crate::settings::ProviderSettings;
 
 /// The name of the program.
