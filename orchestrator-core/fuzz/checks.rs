@@ -6,9 +6,9 @@ use std::path::Path;
 use orchestrator_core::Problem;
 use orchestrator_core::config::load::{Naming, parse_daemon_config, parse_instance};
 use orchestrator_core::memory::{LoadSettings, estimate};
-use orchestrator_core::model::{ModelHeader, ModelReference};
 use orchestrator_core::model::gguf::{GgufExtent, GgufHeader, GgufReadOptions, UnknownTensorTypes};
 use orchestrator_core::model::safetensors::{SafetensorsHeader, SafetensorsIndex, SafetensorsLimits, TransformersConfig};
+use orchestrator_core::model::{ModelHeader, ModelReference};
 
 /// Any text is read or refused as either configuration: no panic, no endless work, and an error that can be shown.
 pub fn config(bytes: &[u8]) {

@@ -10,6 +10,7 @@ mod homes;
 mod hugging_face;
 mod lifecycle;
 mod observability;
+mod ollama;
 mod queueing;
 mod recovery;
 mod regressions;
