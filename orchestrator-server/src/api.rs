@@ -1,15 +1,19 @@
 //! What goes over the wire of the control API besides the types of `orchestrator-core`: queries, bodies and
 //! answers that exist only because two processes talk to each other. Values only, no behaviour.
 
+mod models;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use orchestrator_core::InstanceName;
 use orchestrator_core::event::Timestamp;
 
 pub use orchestrator_core::instance::logs::{LogLine, LogStream};
 pub use orchestrator_core::memory_watch::StandingWarning;
 pub use orchestrator_core::orchestrator::predecessors::Predecessor;
+pub use models::{
+    ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ProviderName, ProviderRow, RemoveModelBody, SearchQuery,
+};
 pub use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, RuntimeStatus, RuntimeSummary, ServedModel};
 
 /// The answer of `GET /health`.
@@ -139,23 +143,6 @@ impl Default for EventQuery {
 pub struct FollowQuery {
     /// Goes on with each change until the end (`text/event-stream`).
     pub follow: bool,
-}
-
-/// The query of `GET /api/v1/models/info`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelInfoQuery {
-    /// The model reference.
-    #[serde(rename = "ref")]
-    pub reference: String,
-}
-
-/// The body of `POST /api/v1/models/activate`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ActivateRequest {
-    /// The instance that becomes the active one of its runtime.
-    pub instance: InstanceName,
 }
 
 /// The body of `POST /api/v1/shutdown`.
