@@ -39,6 +39,12 @@ impl Timestamp {
         u64::try_from(seconds).unwrap_or(0)
     }
 
+    /// Takes the moment of the system's clock, where it is one that can be written.
+    #[must_use]
+    pub fn of_system_time(time: std::time::SystemTime) -> Option<Self> {
+        jiff::Timestamp::try_from(time).ok().map(Self)
+    }
+
     /// Returns the moment that lies `duration` after this one.
     #[must_use]
     pub fn after(self, duration: std::time::Duration) -> Self {

@@ -60,6 +60,8 @@ pub enum OperationKind {
     ImportModel {
         /// The model.
         reference: crate::model::ModelReference,
+        /// What happens to it.
+        mode: crate::provider::ImportMode,
     },
     /// Switches a runtime to another model.
     Activate {
@@ -68,13 +70,24 @@ pub enum OperationKind {
     },
 }
 
+impl OperationKind {
+    /// Returns whether the next owner of the home goes on with it when this one goes.
+    #[must_use]
+    pub const fn is_resumable(&self) -> bool {
+        match self {
+            Self::Pull { .. } | Self::RemoveModel { .. } | Self::ImportModel { .. } => true,
+            Self::CreateEnvironment { .. } | Self::Activate { .. } => false,
+        }
+    }
+}
+
 impl std::fmt::Display for OperationKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::CreateEnvironment { key } => write!(f, "building the environment `{key}`"),
             Self::Pull { reference } => write!(f, "pulling `{reference}`"),
             Self::RemoveModel { reference } => write!(f, "removing `{reference}`"),
-            Self::ImportModel { reference } => write!(f, "registering `{reference}`"),
+            Self::ImportModel { reference, .. } => write!(f, "registering `{reference}`"),
             Self::Activate { instance } => write!(f, "switching to `{instance}`"),
         }
     }
@@ -186,7 +199,7 @@ pub enum OperationStatus {
         /// Why.
         problem: Problem,
     },
-    /// A person, or the end of the daemon, stopped it.
+    /// A person stopped it; or the end of the daemon did, and it is of a kind that nobody goes on with.
     Cancelled {
         /// When.
         at: Timestamp,

@@ -10,6 +10,7 @@ mod fleet;
 mod handover;
 mod instances;
 mod lease;
+pub mod models;
 mod owner_lock;
 pub mod predecessors;
 mod recovery;
@@ -31,7 +32,6 @@ use crate::error::Problem;
 use crate::event::{Event, EventDraft};
 use crate::hardware::Hardware;
 use crate::memory_watch::MemoryWatch;
-use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
 
 pub use activation::RuntimeHold;
@@ -109,28 +109,6 @@ impl Orchestrator {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.inner.services.events.subscribe()
-    }
-
-    /// Lists the models that are on this machine: those of the providers, and those that instances name.
-    pub async fn models(&self) -> Result<Vec<InstalledModel>, Problem> {
-        self.inner.fleet.reload(&self.inner.services);
-        let mut models: Vec<InstalledModel> = Vec::new();
-        for provider in self.inner.services.providers.values() {
-            models.extend(provider.installed().await?);
-        }
-        for reference in self.inner.fleet.configured_models() {
-            if models.iter().all(|model| model.reference != reference) {
-                // A model that cannot be read is the instance's problem, shown there.
-                models.extend(self.inner.services.resolve_model(&reference).await);
-            }
-        }
-        models.sort_by_key(|model| model.reference.to_string());
-        Ok(models)
-    }
-
-    /// Looks at one model.
-    pub async fn model_info(&self, reference: &ModelReference) -> Result<InstalledModel, Problem> {
-        self.inner.services.resolve_model(reference).await
     }
 
     /// Returns the earlier owners of this home that still answer requests.

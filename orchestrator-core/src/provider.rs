@@ -7,6 +7,8 @@ mod error;
 
 pub use error::ProviderError;
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,11 +108,36 @@ pub struct PullWatch<'a> {
     pub cancel: &'a CancellationToken,
 }
 
+/// A model on this machine that is to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelImport {
+    /// Its file, the first of several files, or its folder; absolute.
+    pub path: PathBuf,
+    /// What happens to it.
+    pub mode: ImportMode,
+}
+
+/// What happens to a model that is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportMode {
+    /// It stays where it is.
+    #[default]
+    InPlace,
+    /// It is copied into our own store.
+    Copy,
+}
+
 /// A place models come from.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Returns which one this is.
     fn kind(&self) -> ProviderKind;
+
+    /// Returns the folder that models are fetched into. `None` for a provider that fetches none, or not into a folder of ours.
+    fn store_dir(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Searches the source. A provider without a catalogue finds nothing.
     async fn search(&self, query: &ModelQuery) -> Result<SearchResults, ProviderError> {
@@ -133,6 +160,13 @@ pub trait Provider: Send + Sync {
     async fn pull(&self, plan: &PullPlan, watch: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
         let _ = watch;
         Err(unavailable(self.kind(), &plan.reference))
+    }
+
+    /// Registers a model that lies on this machine: where it is, or as a copy in our own store.
+    async fn import(&self, import: &ModelImport, watch: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
+        let _ = watch;
+        let reference = ModelReference::File { path: import.path.clone() };
+        Err(unavailable(self.kind(), &reference))
     }
 
     /// Removes a model from this machine, and what only it used. Returns the bytes that became free.

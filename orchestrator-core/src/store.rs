@@ -10,13 +10,15 @@ pub use sqlite::{OpenOutcome, SqliteStore};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::env::Environment;
 use crate::error::{Coded, ErrorCode};
-use crate::event::{Event, EventDraft};
+use crate::event::{Event, EventDraft, Timestamp};
 use crate::home_failure;
 use crate::instance::{InstanceSpec, RunningServer};
-use crate::model::InstalledModel;
+use crate::model::{InstalledModel, ModelReference};
 use crate::names::{EnvKey, InstanceName};
 use crate::operation::Operation;
 
@@ -125,6 +127,18 @@ fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
+/// What is remembered of a model that was installed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelRecord {
+    /// The model.
+    pub model: InstalledModel,
+    /// When it was installed.
+    pub installed_at: Timestamp,
+    /// When an instance last began or ended to use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+}
+
 /// Remembers state across restarts.
 #[async_trait]
 pub trait StateStore: Send + Sync {
@@ -135,10 +149,12 @@ pub trait StateStore: Send + Sync {
     /// Forgets an instance.
     async fn delete_instance(&self, name: &InstanceName) -> Result<(), StoreError>;
 
-    /// Returns every model that was looked at.
-    async fn models(&self) -> Result<Vec<InstalledModel>, StoreError>;
+    /// Returns every model that was installed.
+    async fn models(&self) -> Result<Vec<ModelRecord>, StoreError>;
     /// Remembers a model, by its reference.
-    async fn put_model(&self, model: InstalledModel) -> Result<(), StoreError>;
+    async fn put_model(&self, record: ModelRecord) -> Result<(), StoreError>;
+    /// Forgets a model.
+    async fn delete_model(&self, reference: &ModelReference) -> Result<(), StoreError>;
 
     /// Returns every environment that was built.
     async fn environments(&self) -> Result<Vec<Environment>, StoreError>;

@@ -28,7 +28,7 @@ mod stale_pids;
 mod upgrade;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::TestHome;
 use random::Random;
@@ -70,6 +70,9 @@ pub const ROWS: [Row; 16] = [
     upgrade::ROW,
 ];
 
+/// How long a home is used for rounds. The fake engines end by themselves when nobody ended them for five minutes.
+const HOME_LIFE: Duration = Duration::from_secs(200);
+
 /// Returns the row with this number.
 #[must_use]
 pub fn row(number: u8) -> Option<&'static Row> {
@@ -82,7 +85,14 @@ pub fn run(row: &'static Row, count: u32, seed: u64) -> Report {
     let begun = Instant::now();
     let mut report = Report::new(row, seed);
     let mut home = None;
+    let mut prepared_at = Instant::now();
     for round in 0..count {
+        if prepared_at.elapsed() > HOME_LIFE {
+            home = None;
+        }
+        if home.is_none() {
+            prepared_at = Instant::now();
+        }
         let seed = seed.wrapping_add(round.into());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let home = home.get_or_insert_with(|| prepared(row));

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::env::Environment;
-use crate::model::InstalledModel;
+use crate::model::ModelReference;
 use crate::names::{EnvKey, InstanceName};
 use crate::operation::Operation;
-use crate::store::{InstanceRecord, SqliteStore, StoreError};
+use crate::store::{InstanceRecord, ModelRecord, SqliteStore, StoreError};
 
 /// A real store that can be told to fail.
 struct Moody {
@@ -51,11 +51,14 @@ impl StateStore for Moody {
     async fn delete_instance(&self, name: &InstanceName) -> Result<(), StoreError> {
         self.store.delete_instance(name).await
     }
-    async fn models(&self) -> Result<Vec<InstalledModel>, StoreError> {
+    async fn models(&self) -> Result<Vec<ModelRecord>, StoreError> {
         self.store.models().await
     }
-    async fn put_model(&self, model: InstalledModel) -> Result<(), StoreError> {
-        self.store.put_model(model).await
+    async fn put_model(&self, record: ModelRecord) -> Result<(), StoreError> {
+        self.store.put_model(record).await
+    }
+    async fn delete_model(&self, reference: &ModelReference) -> Result<(), StoreError> {
+        self.store.delete_model(reference).await
     }
     async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
         self.store.environments().await

@@ -24,6 +24,8 @@ pub(crate) struct OperationRegistry {
     events: EventLog,
     tasks: TaskTracker,
     known: Arc<Mutex<HashMap<OperationId, Known>>>,
+    /// Cancelled when the owner of the home goes: what can be gone on with is left as it stands.
+    suspended: CancellationToken,
 }
 
 struct Known {
@@ -49,18 +51,39 @@ impl Progress for OperationProgress {
 
 impl OperationRegistry {
     pub(crate) fn new(store: Arc<dyn StateStore>, events: EventLog, tasks: TaskTracker) -> Self {
-        Self { store, events, tasks, known: Arc::default() }
+        Self { store, events, tasks, known: Arc::default(), suspended: CancellationToken::new() }
     }
 
-    /// Ends the operations that an earlier owner left under way: what they built is not there, so they are cancelled.
-    pub(crate) async fn recover(&self) -> Result<(), Problem> {
-        for mut operation in self.store.operations(LISTED).await? {
-            if !operation.status.is_final() {
-                operation.status = OperationStatus::Cancelled { at: Timestamp::now() };
-                self.store.put_operation(operation).await?;
-            }
-        }
-        Ok(())
+    /// Returns the operations that an earlier owner left under way. Each is to be resumed or abandoned.
+    pub(crate) async fn recover(&self) -> Result<Vec<Operation>, Problem> {
+        let operations = self.store.operations(LISTED).await?;
+        Ok(operations.into_iter().filter(|operation| !operation.status.is_final()).collect())
+    }
+
+    /// Ends an operation of an earlier owner: what it was to make is not there.
+    pub(crate) async fn abandon(&self, mut operation: Operation) -> Result<(), Problem> {
+        operation.status = OperationStatus::Cancelled { at: Timestamp::now() };
+        Ok(self.store.put_operation(operation).await?)
+    }
+
+    /// Goes on with an operation of an earlier owner, under the same identity.
+    pub(crate) fn resume<W, F>(&self, operation: Operation, work: W)
+    where
+        W: FnOnce(OperationProgress, CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), Problem>> + Send + 'static,
+    {
+        let cancel = CancellationToken::new();
+        let publisher = watch::Sender::new(operation.clone());
+        self.known().insert(operation.id, Known { operation: publisher.subscribe(), cancel: cancel.clone() });
+        self.announce(&operation, "gone on with");
+        self.perform(publisher, work, cancel);
+    }
+
+    /// Returns the operation of this kind that is under way.
+    pub(crate) fn under_way(&self, kind: &OperationKind) -> Option<Operation> {
+        let known = self.known();
+        let mut operations = known.values().map(|known| known.operation.borrow());
+        operations.find(|other| other.kind == *kind && !other.status.is_final()).map(|other| other.clone())
     }
 
     /// Begins an operation, or joins one of the same kind that is under way.
@@ -95,11 +118,27 @@ impl OperationRegistry {
             return Err(error.into());
         }
         self.announce(&operation, "begun");
-        let (store, events) = (self.store.clone(), self.events.clone());
+        self.perform(publisher, work, cancel);
+        Ok(operation)
+    }
+
+    /// Does the work in a task, and writes down what came of it.
+    fn perform<W, F>(&self, publisher: watch::Sender<Operation>, work: W, cancel: CancellationToken)
+    where
+        W: FnOnce(OperationProgress, CancellationToken) -> F + Send + 'static,
+        F: Future<Output = Result<(), Problem>> + Send + 'static,
+    {
+        let (store, events, suspended) = (self.store.clone(), self.events.clone(), self.suspended.clone());
         self.tasks.spawn(async move {
             let result = work(OperationProgress { publisher: publisher.clone() }, cancel).await;
             let mut ended = publisher.borrow().clone();
-            ended.status = status_of(result);
+            let status = status_of(result);
+            let is_left = matches!(status, OperationStatus::Cancelled { .. }) && suspended.is_cancelled() && ended.kind.is_resumable();
+            if is_left {
+                tracing::info!(id = %ended.id, "{} is left to the next owner of this home", ended.kind);
+                return;
+            }
+            ended.status = status;
             if let Err(error) = store.put_operation(ended.clone()).await {
                 tracing::warn!(%error, id = %ended.id, "the end of the operation could not be stored");
             }
@@ -107,7 +146,6 @@ impl OperationRegistry {
             events.record(draft(&ended, &words));
             publisher.send_replace(ended);
         });
-        Ok(operation)
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<Operation>, Problem> {
@@ -133,7 +171,9 @@ impl OperationRegistry {
         running.inspect(|known| known.cancel.cancel()).is_some()
     }
 
-    pub(crate) fn cancel_all(&self) {
+    /// Ends everything because the owner of the home goes. What can be gone on with stays under way in the store.
+    pub(crate) fn suspend(&self) {
+        self.suspended.cancel();
         self.known().values().for_each(|known| known.cancel.cancel());
     }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fleet::Fleet;
+use super::models::{ManifestWriter, PullDesk};
 use super::owner_lock::OwnerLock;
 use super::predecessors::Predecessors;
 use super::{Inner, Orchestrator, Services};
@@ -135,7 +136,10 @@ impl OrchestratorBuilder {
         let warning_percent = self.config.limits.memory_warning_percent;
         let memory = MemoryWatch::start(hardware.clone(), events.clone(), warning_percent, &tasks, shutdown.clone());
         let (scheduler, orders) = Scheduler::new(&self.config.limits);
+        let manifest_file = self.paths.models_dir().join("manifest.json");
         let services = Arc::new(Services {
+            manifest: ManifestWriter::start(store.clone(), manifest_file, &tasks, shutdown.clone()),
+            pulls: PullDesk::new(&self.config.models),
             scheduler,
             runtimes: self.runtimes,
             providers: self.providers,
@@ -177,8 +181,8 @@ impl Orchestrator {
             self.warn(None, format!("the state database was unreadable ({reason}); it was kept as `{kept}` and begun anew"));
         }
         self.begin_scheduling(orders).await;
-        self.inner.operations.recover().await?;
         self.recover().await?;
+        self.recover_operations().await?;
         self.begin_watching_files();
         Ok(())
     }

@@ -103,6 +103,13 @@ impl Fleet {
         models
     }
 
+    /// Returns every usable configuration, as its file says.
+    pub(super) fn configurations(&self) -> Vec<(InstanceName, Arc<InstanceSpec>)> {
+        let members = self.read();
+        let usable = members.configured.iter().filter_map(|(name, spec)| Some((name.clone(), spec.as_ref().ok()?.clone())));
+        usable.collect()
+    }
+
     /// Returns every configured or running instance, by name.
     pub(super) fn names(&self) -> Vec<InstanceName> {
         let members = self.read();

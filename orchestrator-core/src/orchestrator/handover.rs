@@ -14,11 +14,11 @@ use crate::scheduler::Place;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Orchestrator {
-    /// Says why the home cannot change hands just now: an operation would be cancelled by it, and the end of a server
+    /// Says why the home cannot change hands just now: an operation that nobody goes on with would be cancelled by it, and the end of a server
     /// is seen to its end by whoever began it.
     pub async fn handover_hindrance(&self) -> Result<Option<Problem>, Problem> {
         let operations = self.inner.operations.list().await?;
-        if let Some(operation) = operations.iter().find(|operation| !operation.status.is_final()) {
+        if let Some(operation) = operations.iter().find(|operation| !operation.status.is_final() && !operation.kind.is_resumable()) {
             let problem = Problem::new(ErrorCode::DaemonBusy, format!("{} is under way", operation.kind));
             return Ok(Some(problem.with_hint("wait until it is done, or cancel it with Ctrl-C where it was begun")));
         }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::models::{ManifestWriter, PullDesk};
 use super::predecessors::Predecessors;
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
@@ -20,7 +21,7 @@ use crate::launcher::{Launcher, OutputFiles};
 use crate::memory_watch::MemoryWatch;
 use crate::model::{InstalledModel, ModelReference};
 use crate::paths::Paths;
-use crate::provider::{Provider, ProviderError, ProviderKind};
+use crate::provider::{Provider, ProviderKind};
 use crate::runtime::{Runtime, RuntimeKind};
 use crate::scheduler::Scheduler;
 use crate::store::StateStore;
@@ -42,6 +43,10 @@ pub(crate) struct Services {
     /// What earlier owners of this home still answer.
     pub(crate) predecessors: Predecessors,
     pub(crate) scheduler: Arc<Scheduler>,
+    /// Whose turn it is to fetch a model.
+    pub(crate) pulls: PullDesk,
+    /// Who writes down what is installed.
+    pub(crate) manifest: ManifestWriter,
     /// Every task we start.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the owner of this home goes.
@@ -57,17 +62,32 @@ impl Services {
         })
     }
 
-    /// Looks at a model through the provider it belongs to.
+    /// Returns a provider.
+    pub(crate) fn provider(&self, kind: ProviderKind) -> Result<&Arc<dyn Provider>, Problem> {
+        self.providers.get(&kind).ok_or_else(|| {
+            let problem = Problem::new(ErrorCode::ProviderUnavailable, format!("the provider `{}` is not available", kind.as_str()));
+            problem.with_hint("this build leaves it out; use a model on this machine: `file:/path/model.gguf`")
+        })
+    }
+
+    /// Returns the provider that a model belongs to.
+    pub(crate) fn provider_of(&self, reference: &ModelReference) -> Result<&Arc<dyn Provider>, Problem> {
+        self.provider(ProviderKind::of(reference))
+    }
+
+    /// Looks at a model on this machine. What only its source knows is taken from when it was installed.
     pub(crate) async fn resolve_model(&self, reference: &ModelReference) -> Result<InstalledModel, Problem> {
-        let kind = ProviderKind::of(reference);
-        let Some(provider) = self.providers.get(&kind) else {
-            return Err(Problem::from(ProviderError::Unavailable {
-                reference: reference.clone(),
-                provider: kind.as_str(),
-                hint: "use a model on this machine: `file:/path/model.gguf`".to_owned(),
-            }));
-        };
-        Ok(provider.locate(reference).await?)
+        let mut model = self.provider_of(reference)?.locate(reference).await?;
+        if ProviderKind::of(reference) == ProviderKind::Local {
+            return Ok(model);
+        }
+        let remembered = self.store.models().await?.into_iter().map(|record| record.model);
+        let same = |other: &InstalledModel| other.reference == *reference && other.path == model.path;
+        if let Some(remembered) = remembered.into_iter().find(same) {
+            model.licence = model.licence.or(remembered.licence);
+            model.files = if model.size_bytes == remembered.size_bytes { remembered.files } else { model.files };
+        }
+        Ok(model)
     }
 
     /// Returns where the output of an instance's server goes.

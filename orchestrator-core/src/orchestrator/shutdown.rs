@@ -42,7 +42,7 @@ impl Orchestrator {
         let services = &self.inner.services;
         let mut problems = Vec::new();
         // 1. Cancel what is under way; operations clean up after themselves.
-        self.inner.operations.cancel_all();
+        self.inner.operations.suspend();
         services.shutdown.cancel();
         // 2. Let every task finish its last step.
         services.tasks.close();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod fake;
+mod models;
 
 use std::time::Duration;
 

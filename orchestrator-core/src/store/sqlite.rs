@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{InstanceRecord, StateStore, StoreError};
+use super::{InstanceRecord, ModelRecord, StateStore, StoreError};
 use crate::env::Environment;
 use crate::event::{Event, EventDraft};
-use crate::model::InstalledModel;
+use crate::model::ModelReference;
 use crate::names::{EnvKey, InstanceName};
 use crate::operation::Operation;
 use worker::Worker;
@@ -81,12 +81,17 @@ impl StateStore for SqliteStore {
         self.writer.run(move |connection| rows::delete_instance(connection, &name)).await
     }
 
-    async fn models(&self) -> Result<Vec<InstalledModel>, StoreError> {
+    async fn models(&self) -> Result<Vec<ModelRecord>, StoreError> {
         self.reader.run(rows::models).await
     }
 
-    async fn put_model(&self, model: InstalledModel) -> Result<(), StoreError> {
-        self.writer.run(move |connection| rows::put_model(connection, &model)).await
+    async fn put_model(&self, record: ModelRecord) -> Result<(), StoreError> {
+        self.writer.run(move |connection| rows::put_model(connection, &record)).await
+    }
+
+    async fn delete_model(&self, reference: &ModelReference) -> Result<(), StoreError> {
+        let reference = reference.clone();
+        self.writer.run(move |connection| rows::delete_model(connection, &reference)).await
     }
 
     async fn environments(&self) -> Result<Vec<Environment>, StoreError> {

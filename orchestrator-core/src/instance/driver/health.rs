@@ -64,6 +64,7 @@ impl Driver {
             }
             return;
         }
+        self.services.note_use(&self.spec.model.reference);
         self.services.tasks.spawn(need::measure(self.services.clone(), self.spec.clone(), loading.workload.clone()));
         let serving = Serving::begin(loading, self.spec.healthcheck.interval.get());
         let why = match loading.origin {

@@ -6,11 +6,11 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::{InstanceRecord, StoreError};
+use super::super::{InstanceRecord, ModelRecord, StoreError};
 use crate::env::Environment;
-use crate::event::{Event, EventDraft};
+use crate::event::{Event, EventDraft, Timestamp};
 use crate::instance::InstanceSpec;
-use crate::model::InstalledModel;
+use crate::model::ModelReference;
 use crate::names::{EnvKey, InstanceName};
 use crate::operation::{Operation, OperationStatus};
 
@@ -47,15 +47,27 @@ pub(super) fn delete_instance(connection: &Connection, name: &InstanceName) -> R
     execute(connection, "forget an instance", "DELETE FROM instances WHERE name = ?", [name.as_str()])
 }
 
-pub(super) fn models(connection: &Connection) -> Result<Vec<InstalledModel>, StoreError> {
+pub(super) fn models(connection: &Connection) -> Result<Vec<ModelRecord>, StoreError> {
     collect(connection, "read the models", "SELECT document FROM models ORDER BY reference", [], |row| {
-        Ok(decode("model", &row.get::<_, String>(0)?))
+        Ok(decode_model(&row.get::<_, String>(0)?))
     })
 }
 
-pub(super) fn put_model(connection: &Connection, model: &InstalledModel) -> Result<(), StoreError> {
+/// A first version wrote the model alone, without when it was installed.
+fn decode_model(document: &str) -> Result<ModelRecord, StoreError> {
+    decode("model", document).or_else(|error| {
+        let model = decode("model", document).map_err(|_| error)?;
+        Ok(ModelRecord { model, installed_at: Timestamp::now(), last_used_at: None })
+    })
+}
+
+pub(super) fn put_model(connection: &Connection, record: &ModelRecord) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO models (reference, document) VALUES (?, ?)";
-    execute(connection, "remember a model", sql, params![model.reference.to_string(), encode("model", model)?])
+    execute(connection, "remember a model", sql, params![record.model.reference.to_string(), encode("model", record)?])
+}
+
+pub(super) fn delete_model(connection: &Connection, reference: &ModelReference) -> Result<(), StoreError> {
+    execute(connection, "forget a model", "DELETE FROM models WHERE reference = ?", [reference.to_string()])
 }
 
 pub(super) fn environments(connection: &Connection) -> Result<Vec<Environment>, StoreError> {

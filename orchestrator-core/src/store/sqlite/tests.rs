@@ -13,7 +13,7 @@ use crate::error::{Coded, ErrorCode, Problem};
 use crate::event::{EventKind, Timestamp};
 use crate::instance::{InstanceSpec, RunningServer};
 use crate::launcher::{ProcessIdentity, WorkloadIdentity};
-use crate::model::{ModelDefaults, ModelFormat, ModelReference};
+use crate::model::{InstalledModel, ModelDefaults, ModelFormat, ModelReference};
 use crate::operation::{OperationId, OperationKind, OperationStatus, ProgressUpdate};
 
 struct Home(tempfile::TempDir);
@@ -49,8 +49,8 @@ fn instance(text: &str) -> InstanceRecord {
     InstanceRecord { name: name(text), wanted: true, spec: Some(spec), server: Some(server), restarts: 3 }
 }
 
-fn model(path: &str) -> InstalledModel {
-    InstalledModel {
+fn model(path: &str) -> ModelRecord {
+    let model = InstalledModel {
         reference: ModelReference::try_file(path).unwrap(),
         path: path.into(),
         format: ModelFormat::Gguf,
@@ -66,7 +66,8 @@ fn model(path: &str) -> InstalledModel {
         licence: None,
         projector: None,
         defaults: ModelDefaults::default(),
-    }
+    };
+    ModelRecord { model, installed_at: Timestamp::now(), last_used_at: None }
 }
 
 fn environment(key: &str) -> Environment {
@@ -114,6 +115,8 @@ async fn remembers_everything_across_a_reopen() {
         store.put_model(model.clone()).await.unwrap();
         store.put_environment(environment.clone()).await.unwrap();
     }
+    store.put_model(model("/c.gguf")).await.unwrap();
+    store.delete_model(&model("/c.gguf").model.reference).await.unwrap();
     let failed = OperationStatus::Failed { at: Timestamp::now(), problem: Problem::new(ErrorCode::DiskFull, "no room") };
     let (old, new) = (operation(1_000, running()), operation(2_000, failed));
     store.put_operation(new.clone()).await.unwrap();
@@ -308,7 +311,7 @@ async fn a_sample_of_version_1_still_loads() {
     let instances = store.instances().await.unwrap();
     assert_eq!(instances.iter().map(|record| record.name.as_str()).collect::<Vec<_>>(), ["demo", "idle"]);
     assert_eq!(instances[0].server.as_ref().unwrap().identity.pid(), Some(4711));
-    assert_eq!(store.models().await.unwrap()[0].architecture, "llama");
+    assert_eq!(store.models().await.unwrap()[0].model.architecture, "llama");
     assert_eq!(store.environments().await.unwrap()[0].key.as_str(), "llama-cpp-cpu");
     assert_eq!(store.operations(10).await.unwrap().len(), 4);
     assert_eq!(store.last_events(Some(&name("demo")), 10).await.unwrap()[0].data["state"], "ready");
