@@ -5,11 +5,13 @@ pub mod digest;
 pub mod gguf;
 pub mod header;
 pub mod plan;
+pub mod purpose;
 pub mod reference;
 
 pub use digest::{FileDigest, Sha256Digest};
 pub use header::ModelHeader;
 pub use plan::{FileRole, PlannedFile, PullPlan};
+pub use purpose::ModelPurpose;
 pub use reference::{ModelReference, ModelReferenceError};
 
 use std::path::PathBuf;

@@ -12,7 +12,8 @@ pub use orchestrator_core::instance::logs::{LogLine, LogStream};
 pub use orchestrator_core::memory_watch::StandingWarning;
 pub use orchestrator_core::orchestrator::predecessors::Predecessor;
 pub use models::{
-    ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ProviderName, ProviderRow, RemoveModelBody, SearchQuery,
+    ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
+    RemoveModelBody, SearchQuery,
 };
 pub use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, RuntimeStatus, RuntimeSummary, ServedModel};
 

@@ -59,6 +59,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/api/v1/instances/{name}/logs", get(instances::logs))
         .route("/api/v1/models", get(models::list))
         .route("/api/v1/models/info", get(models::info))
+        .route("/api/v1/models/usage", get(models::usage))
         .route("/api/v1/models/providers", get(models::providers))
         .route("/api/v1/models/search", get(models::search))
         .route("/api/v1/models/plan", get(models::plan))

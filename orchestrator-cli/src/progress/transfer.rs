@@ -8,7 +8,7 @@ use crate::output::format;
 /// How many files are shown at once. The others are counted.
 const FILES_SHOWN: usize = 8;
 /// A bar that is shorter says nothing.
-const SHORTEST_BAR: usize = 10;
+const SHORTEST_BAR: usize = 8;
 /// A bar that is longer says no more.
 const LONGEST_BAR: usize = 30;
 /// What stands in front of a row.
@@ -172,8 +172,16 @@ fn bar(entry: &Entry, width: usize) -> String {
 fn size(entry: &Entry, is_whole: bool) -> String {
     match entry.total {
         Some(total) if entry.phase == FilePhase::Done => format::bytes(total),
-        Some(total) if is_whole => format!("{} of {}", format::bytes(entry.done), format::bytes(total)),
+        Some(total) if is_whole => part_of(&format::bytes(entry.done), &format::bytes(total)),
         Some(_) | None => format::bytes(entry.done),
+    }
+}
+
+/// Writes two sizes as one: `2.0/3.3 GB`, or `512 MB/3.3 GB`.
+fn part_of(done: &str, total: &str) -> String {
+    match (done.split_once(' '), total.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number}/{total}"),
+        _ => format!("{done}/{total}"),
     }
 }
 

@@ -1,8 +1,12 @@
 //! What goes over the wire about models besides the types of `orchestrator-core`: queries and bodies of
 //! `/api/v1/models/*`, and what they say about which model is meant.
 
+use std::path::PathBuf;
+
+use orchestrator_core::event::Timestamp;
 use orchestrator_core::model::ModelReference;
-use orchestrator_core::provider::ProviderKind;
+use orchestrator_core::orchestrator::models::{ModelUser, PruneRequest};
+use orchestrator_core::provider::{ImportMode, ProviderKind};
 use orchestrator_core::runtime::RuntimeKind;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use schemars::JsonSchema;
@@ -123,6 +127,7 @@ pub struct InstallBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
     /// Whether its size was agreed to.
+    #[serde(alias = "confirmed")]
     pub confirm: bool,
 }
 
@@ -174,11 +179,47 @@ pub struct RemoveModelBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportBody {
-    /// A file or a folder of the daemon's machine, by its absolute path.
-    pub path: std::path::PathBuf,
-    /// Whether it is copied into the store; otherwise it stays where it is.
+    /// A file, the first of several, or a folder of the daemon's machine, by its absolute path.
+    pub path: PathBuf,
+    /// What happens to it.
     #[serde(default)]
-    pub copy: bool,
+    pub mode: ImportMode,
+}
+
+/// The body of `POST /api/v1/models/prune`: as [`PruneRequest`], and nothing else, so that a mistyped wish to only look
+/// removes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PruneBody {
+    /// Whether is only said what would go.
+    pub dry_run: bool,
+    /// Stop when the models that were fetched take no more than this, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_bytes: Option<u64>,
+    /// Models that stay, used or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<ModelReference>,
+}
+
+impl From<PruneBody> for PruneRequest {
+    fn from(body: PruneBody) -> Self {
+        let PruneBody { dry_run, until_bytes, keep } = body;
+        Self { dry_run, until_bytes, keep }
+    }
+}
+
+/// A row of `GET /api/v1/models/usage`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelUsage {
+    /// The model.
+    pub reference: ModelReference,
+    /// When it was installed, or first seen.
+    pub installed_at: Timestamp,
+    /// When an instance last began or ended to use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
+    /// The instances that use it.
+    pub used_by: Vec<ModelUser>,
 }
 
 /// The body of `POST /api/v1/models/activate`.

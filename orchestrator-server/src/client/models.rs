@@ -6,13 +6,13 @@ use std::time::Duration;
 use orchestrator_core::InstanceName;
 use orchestrator_core::model::{InstalledModel, ModelReference, PullPlan};
 use orchestrator_core::operation::Operation;
-use orchestrator_core::orchestrator::{PruneReport, PruneRequest};
-use orchestrator_core::provider::SearchResults;
+use orchestrator_core::orchestrator::models::PruneReport;
+use orchestrator_core::provider::{ImportMode, SearchResults};
 use orchestrator_core::runtime::RuntimeKind;
 
 use super::control::escape;
 use super::{Call, Client, ClientError, STOPPING, encode};
-use crate::api::{ActivateRequest, ImportBody, InstallBody, ProviderName, ProviderRow, RemoveModelBody};
+use crate::api::{ActivateRequest, ImportBody, InstallBody, ModelUsage, ProviderName, ProviderRow, PruneBody, RemoveModelBody};
 
 /// How long a call may take for which the daemon asks a source of models.
 const ASKING_A_SOURCE: Duration = Duration::from_secs(3 * 60);
@@ -26,6 +26,11 @@ impl Client {
     /// Looks at one model that is on the machine.
     pub async fn model_info(&self, reference: &ModelReference) -> Result<InstalledModel, ClientError> {
         self.json(Call::get(&format!("/api/v1/models/info?reference={}", escape(&reference.to_string())))).await
+    }
+
+    /// Tells since when each model is here, and who uses it.
+    pub async fn model_usage(&self) -> Result<Vec<ModelUsage>, ClientError> {
+        self.json(Call::get("/api/v1/models/usage")).await
     }
 
     /// Tells which providers there are, and which of them can be used.
@@ -68,14 +73,14 @@ impl Client {
         self.json(Call::post("/api/v1/models/remove").body(encode(&body)?)).await
     }
 
-    /// Begins to register a file or folder of the daemon's machine; with `copy` it is copied into the store.
-    pub async fn import_model(&self, path: &Path, copy: bool) -> Result<Operation, ClientError> {
-        let body = ImportBody { path: path.to_path_buf(), copy };
+    /// Begins to register a file or folder of the daemon's machine.
+    pub async fn import_model(&self, path: &Path, mode: ImportMode) -> Result<Operation, ClientError> {
+        let body = ImportBody { path: path.to_path_buf(), mode };
         self.json(Call::post("/api/v1/models/import").body(encode(&body)?)).await
     }
 
     /// Removes models that no instance uses, the longest unused first.
-    pub async fn prune_models(&self, request: &PruneRequest) -> Result<PruneReport, ClientError> {
+    pub async fn prune_models(&self, request: &PruneBody) -> Result<PruneReport, ClientError> {
         self.json(Call::post("/api/v1/models/prune").body(encode(request)?).within(STOPPING)).await
     }
 

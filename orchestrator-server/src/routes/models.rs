@@ -6,13 +6,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use orchestrator_core::model::{InstalledModel, ModelReference, PullPlan};
 use orchestrator_core::operation::Operation;
-use orchestrator_core::orchestrator::{ImportRequest, PruneReport, PruneRequest, PullRequest, RemoveRequest};
+use orchestrator_core::orchestrator::models::{ImportRequest, PruneReport, PullRequest, RemoveRequest};
 use orchestrator_core::provider::{ModelQuery, ProviderKind, SearchResults};
+use orchestrator_core::store::ModelRecord;
 
 use super::extract::JsonBody;
 use super::{Answer, Control, QueryOf};
 use crate::api::{
-    ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ProviderName, ProviderRow, RemoveModelBody, SearchQuery,
+    ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
+    RemoveModelBody, SearchQuery,
 };
 use crate::error::Refused;
 
@@ -23,6 +25,18 @@ pub(super) async fn list(State(control): State<Control>) -> Answer<Vec<Installed
 pub(super) async fn info(State(control): State<Control>, QueryOf(query): QueryOf<ModelInfoQuery>) -> Answer<InstalledModel> {
     let reference: ModelReference = query.reference.parse()?;
     Ok(Json(control.orchestrator.model_info(&reference).await?))
+}
+
+/// Tells since when each model is here, and who uses it.
+pub(super) async fn usage(State(control): State<Control>) -> Answer<Vec<ModelUsage>> {
+    let records = control.orchestrator.model_records().await?;
+    let row = |record: ModelRecord| ModelUsage {
+        used_by: control.orchestrator.model_users(&record.model),
+        reference: record.model.reference,
+        installed_at: record.installed_at,
+        last_used_at: record.last_used_at,
+    };
+    Ok(Json(records.into_iter().map(row).collect()))
 }
 
 /// Tells which providers there are.
@@ -68,12 +82,12 @@ pub(super) async fn remove(State(control): State<Control>, JsonBody(body): JsonB
 }
 
 pub(super) async fn import(State(control): State<Control>, JsonBody(body): JsonBody<ImportBody>) -> Result<Response, Refused> {
-    let request = ImportRequest { path: body.path, copy: body.copy };
+    let request = ImportRequest { path: body.path, mode: body.mode };
     Ok(accepted(control.orchestrator.import_model(request).await?))
 }
 
-pub(super) async fn prune(State(control): State<Control>, JsonBody(request): JsonBody<PruneRequest>) -> Answer<PruneReport> {
-    Ok(Json(control.orchestrator.prune_models(request).await?))
+pub(super) async fn prune(State(control): State<Control>, JsonBody(body): JsonBody<PruneBody>) -> Answer<PruneReport> {
+    Ok(Json(control.orchestrator.prune_models(&body.into()).await?))
 }
 
 /// Begins to switch a runtime to another instance.

@@ -1,5 +1,7 @@
 //! `orch model import`: registers a file or folder that lies on this machine.
 
+use orchestrator_core::provider::ImportMode;
+
 use crate::args::model::ImportArguments;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -12,7 +14,8 @@ pub(crate) async fn run(context: &Context, arguments: &ImportArguments) -> Resul
     context.home()?;
     let path = home::absolute(&arguments.path)?;
     let client = context.client().await?;
-    let begun = client.import_model(&path, arguments.copy).await?;
+    let mode = if arguments.copy { ImportMode::Copy } else { ImportMode::InPlace };
+    let begun = client.import_model(&path, mode).await?;
     let shown = path.display();
     let words = Words {
         title: format!("registering {shown}"),

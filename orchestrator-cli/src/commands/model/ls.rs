@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use orchestrator_core::model::InstalledModel;
+use orchestrator_core::orchestrator::models::ModelUser;
 use orchestrator_server::Client;
 
 use super::info::format_name;
@@ -30,14 +31,9 @@ pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
 }
 
 async fn users(client: &Client) -> Result<Users, CommandError> {
-    let rows = client.instances().await?.instances;
-    let described = futures_util::future::join_all(rows.iter().map(|row| client.describe(&row.name))).await;
-    let mut users = Users::new();
-    // One that went meanwhile uses nothing.
-    for description in described.into_iter().flatten() {
-        users.entry(description.spec.model.reference.to_string()).or_default().push(description.spec.name.to_string());
-    }
-    Ok(users)
+    let name = |user: &ModelUser| user.instance.to_string();
+    let rows = client.model_usage().await?;
+    Ok(rows.into_iter().map(|row| (row.reference.to_string(), row.used_by.iter().map(name).collect())).collect())
 }
 
 fn render(models: &[InstalledModel], users: &Users, width: Option<usize>) -> String {
@@ -54,7 +50,7 @@ fn render(models: &[InstalledModel], users: &Users, width: Option<usize>) -> Str
         .iter()
         .map(|model| {
             let reference = model.reference.to_string();
-            let used_by = users.get(&reference).map(|names| names.join(" "));
+            let used_by = users.get(&reference).map(|names| names.join(" ")).unwrap_or_default();
             vec![
                 Cell::new(reference),
                 Cell::new(format_name(model.format)),
@@ -62,7 +58,7 @@ fn render(models: &[InstalledModel], users: &Users, width: Option<usize>) -> Str
                 Cell::new(format::bytes(model.size_bytes)),
                 Cell::optional(model.context_length),
                 Cell::optional(model.licence.as_deref()),
-                Cell::optional(used_by),
+                Cell::new(used_by),
             ]
         })
         .collect();
