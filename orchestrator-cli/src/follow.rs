@@ -79,12 +79,7 @@ pub(crate) async fn run(
 }
 
 /// Shows an operation in `step` until its end, and fails as it does. Dropping it leaves the operation alone.
-pub(crate) async fn to_the_end(
-    context: &Context,
-    client: &Client,
-    begun: Operation,
-    step: &mut Step,
-) -> Result<Operation, CommandError> {
+pub(crate) async fn to_the_end(context: &Context, client: &Client, begun: Operation, step: &mut Step) -> Result<Operation, CommandError> {
     let mut operation = begun;
     let mut client = client.clone();
     let mut losses = 0;

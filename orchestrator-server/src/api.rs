@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use orchestrator_core::event::Timestamp;
 
-pub use orchestrator_core::instance::logs::{LogLine, LogStream};
-pub use orchestrator_core::memory_watch::StandingWarning;
-pub use orchestrator_core::orchestrator::predecessors::Predecessor;
 pub use models::{
     ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
     RemoveModelBody, SearchQuery,
 };
+pub use orchestrator_core::instance::logs::{LogLine, LogStream};
+pub use orchestrator_core::memory_watch::StandingWarning;
+pub use orchestrator_core::orchestrator::predecessors::Predecessor;
 pub use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, RuntimeStatus, RuntimeSummary, ServedModel};
 
 /// The answer of `GET /health`.

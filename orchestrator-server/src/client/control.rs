@@ -8,9 +8,7 @@ use orchestrator_core::operation::{Operation, OperationId};
 use orchestrator_core::{EnvKey, InstanceName};
 
 use super::{Call, Client, ClientError, ItemStream, LOADING, STOPPING, encode, stream};
-use crate::api::{
-    DaemonStatus, HealthAnswer, InstanceDescription, InstanceList, LogLine, LogLines, LogStream, ShutdownRequest,
-};
+use crate::api::{DaemonStatus, HealthAnswer, InstanceDescription, InstanceList, LogLine, LogLines, LogStream, ShutdownRequest};
 
 impl Client {
     /// Asks whether the daemon serves.

@@ -91,10 +91,7 @@ pub(super) async fn prune(State(control): State<Control>, JsonBody(body): JsonBo
 }
 
 /// Begins to switch a runtime to another instance.
-pub(super) async fn activate(
-    State(control): State<Control>,
-    JsonBody(request): JsonBody<ActivateRequest>,
-) -> Result<Response, Refused> {
+pub(super) async fn activate(State(control): State<Control>, JsonBody(request): JsonBody<ActivateRequest>) -> Result<Response, Refused> {
     Ok(accepted(control.orchestrator.activate(&request.instance).await?))
 }
 

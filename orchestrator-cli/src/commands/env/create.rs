@@ -10,8 +10,7 @@ pub(crate) async fn run(context: &Context, arguments: &KeyArguments) -> Result<(
     let client = context.client().await?;
     let key = &arguments.key;
     let begun = client.create_environment(key).await?;
-    let words =
-        Words { title: format!("building {key}"), done: format!("{key} is ready"), failed: format!("{key} was not built") };
+    let words = Words { title: format!("building {key}"), done: format!("{key} is ready"), failed: format!("{key} was not built") };
     let on_signal = OnSignal::Cancels {
         cancelled: format!("building `{key}` was cancelled; nothing of it stays"),
         goes_on: format!("building `{key}` could not be cancelled and goes on in the daemon; `orch env ls` shows it"),

@@ -97,10 +97,8 @@ mod tests {
 
     #[test]
     fn a_model_is_shown_with_its_users_where_there_is_room() {
-        let models = [
-            model("hf:bartowski/a-model-with-a-really-long-name-GGUF:Q4_K_M", Some("apache-2.0")),
-            model("ollama:qwen3:0.6b", None),
-        ];
+        let models =
+            [model("hf:bartowski/a-model-with-a-really-long-name-GGUF:Q4_K_M", Some("apache-2.0")), model("ollama:qwen3:0.6b", None)];
         let users = Users::from([("ollama:qwen3:0.6b".to_owned(), vec!["coder".to_owned(), "chat".to_owned()])]);
         let plain = |width| anstream::adapter::strip_str(&render(&models, &users, width)).to_string();
         insta::assert_snapshot!("wide", plain(None));

@@ -48,7 +48,9 @@ impl Stage {
             return Ok(Self { name, removed: paths.instances_dir().join(".removed"), logs });
         }
         let problem = Problem::new(ErrorCode::ConfigConflict, "all names for an instance to try a model in are taken");
-        Err(problem.with_hint(format!("remove what earlier tries left: `orch ps` lists `{PREFIX}-…`, `orch rm --force NAME` removes one")).into())
+        Err(problem
+            .with_hint(format!("remove what earlier tries left: `orch ps` lists `{PREFIX}-…`, `orch rm --force NAME` removes one"))
+            .into())
     }
 
     /// Returns its name.
