@@ -209,6 +209,11 @@ impl Scheduler {
         entry
     }
 
+    /// Makes an instance the active one of its kind of engine: whoever waits for the active one waits for this one from now on.
+    pub(crate) fn activate(self: &Arc<Self>, runtime: RuntimeKind, id: MemberId) {
+        self.decide(|desk, now| desk.policy.activate(runtime, Arc::from([id]), now));
+    }
+
     /// Takes a place for a request that another process let in, whether there is one or not.
     pub(crate) fn occupy(self: &Arc<Self>, id: MemberId) -> Place {
         self.decide(|desk, now| desk.policy.occupy(id, now));

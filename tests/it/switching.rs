@@ -1,8 +1,11 @@
 //! `orch model activate`: one model takes the place of another.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use orchestrator_tests::{Behaviour, TestHome, http};
+use orchestrator_tests::{Behaviour, TestHome, http, wait_until};
 use serde_json::json;
 
 use crate::support::chat_status;
@@ -41,4 +44,47 @@ fn a_model_that_does_not_come_up_is_rolled_back() {
     assert_eq!(home.row("old")["state"], "ready");
     assert_eq!(chat_status(&home.endpoint(), "llama_cpp"), 200);
     home.orch(&["model", "activate", "nobody"]).assert_fails(20, &["nobody"]);
+}
+
+#[test]
+fn no_request_fails_while_models_are_switched_under_load() {
+    const CLIENTS: usize = 8;
+    const SWITCHES: usize = 6;
+    let home = TestHome::new();
+    for name in ["first", "second"] {
+        let mut config = home.config(name, &Behaviour { chunks: 5, chunk_ms: 4, load_ms: 100, ..Behaviour::default() });
+        config["concurrency"] = 2.into();
+        home.write_config(name, &config);
+    }
+    home.orch(&["model", "activate", "first"]).assert_ok();
+    let (endpoint, is_over, answered) = (home.endpoint(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (endpoint, is_over, answered) = (endpoint.clone(), is_over.clone(), answered.clone());
+            thread::spawn(move || {
+                while !is_over.load(Ordering::SeqCst) {
+                    let body = json!({ "model": "llama_cpp", "stream": true, "messages": [{ "role": "user", "content": "x" }] });
+                    let answer = http::send(&endpoint, "POST", "/v1/chat/completions", body.to_string().as_bytes()).unwrap();
+                    assert_eq!(answer.status, 200);
+                    let text = answer.text().unwrap();
+                    assert!(text.contains("[DONE]") && !text.contains("\"error\""), "an answer was cut: {text}");
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    for switch in 0..SWITCHES {
+        // Each of them meets requests that are under way and some that wait.
+        let before = answered.load(Ordering::SeqCst);
+        wait_until("requests are answered", Duration::from_secs(20), || (answered.load(Ordering::SeqCst) > before + CLIENTS).then_some(()));
+        home.orch(&["model", "activate", ["second", "first"][switch % 2]]).assert_ok();
+    }
+    is_over.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert_eq!((&home.row("first")["state"], &home.row("second")["state"]), (&json!("ready"), &json!("stopped")));
+    let log = home.daemon_log();
+    let starts = log.matches(" is starting: ").count();
+    assert_eq!(starts, 1 + SWITCHES, "who waits has nothing loaded again: {log}");
 }

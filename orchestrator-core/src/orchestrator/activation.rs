@@ -94,9 +94,12 @@ impl Orchestrator {
         let outcome = self.bring_up(new).await;
         match outcome {
             Ok(()) => {
-                drop(hold);
                 self.inner.services.store.put(&key(runtime), new.to_string()).await?;
                 self.inner.fleet.set_active(runtime, new.clone());
+                if let Some(handle) = self.inner.fleet.handle(new) {
+                    self.inner.services.scheduler.activate(runtime, handle.member);
+                }
+                drop(hold);
                 let message = format!("`{new}` is the active instance of `{}`", runtime.as_str());
                 self.inner.services.events.record(EventDraft::new(EventKind::InstanceState, message).about(new));
                 Ok(())

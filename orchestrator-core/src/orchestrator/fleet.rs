@@ -43,12 +43,14 @@ struct Members {
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) members: Arc<[MemberId]>,
+    /// The kind of engine whose active instance was asked for.
+    pub(super) follows: Option<RuntimeKind>,
     handles: Vec<InstanceHandle>,
 }
 
 impl Target {
-    fn new(handles: Vec<InstanceHandle>) -> Self {
-        Self { members: handles.iter().map(|handle| handle.member).collect(), handles }
+    fn new(handles: Vec<InstanceHandle>, follows: Option<RuntimeKind>) -> Self {
+        Self { members: handles.iter().map(|handle| handle.member).collect(), follows, handles }
     }
 
     pub(super) fn handle(&self, member: MemberId) -> Option<&InstanceHandle> {
@@ -124,6 +126,11 @@ impl Fleet {
         self.read().handles.get(name).cloned()
     }
 
+    /// Returns the task of the instance that the scheduler knows by this number.
+    pub(super) fn handle_of(&self, member: MemberId) -> Option<InstanceHandle> {
+        self.read().handles.values().find(|handle| handle.member == member).cloned()
+    }
+
     /// Returns every task there is.
     pub(super) fn handles(&self) -> Vec<(InstanceName, InstanceHandle)> {
         self.read().handles.iter().map(|(name, handle)| (name.clone(), handle.clone())).collect()
@@ -170,16 +177,18 @@ impl Fleet {
     }
 
     fn find_known(&self, services: &Arc<Services>, model: &str) -> Option<Result<Arc<Target>, Problem>> {
-        let names = {
+        let (names, follows) = {
             let members = self.read();
-            let active =
-                || members.active.iter().find(|(runtime, _)| runtime.as_str() == model).map(|(_, name)| std::slice::from_ref(name));
-            let Some(names) = members.routes.find(model).or_else(active) else {
+            let active = || {
+                let (runtime, name) = members.active.iter().find(|(runtime, _)| runtime.as_str() == model)?;
+                Some((std::slice::from_ref(name), Some(*runtime)))
+            };
+            let Some((names, follows)) = members.routes.find(model).map(|names| (names, None)).or_else(active) else {
                 // The file of an instance may be there and broken.
                 let name = InstanceName::try_new(model).ok()?;
                 return members.configured.get(&name)?.clone().err().map(Err);
             };
-            names.to_vec()
+            (names.to_vec(), follows)
         };
         let mut handles = Vec::new();
         let mut problem = None;
@@ -197,7 +206,7 @@ impl Fleet {
         if handles.is_empty() {
             return problem.map(Err);
         }
-        let target = Arc::new(Target::new(handles));
+        let target = Arc::new(Target::new(handles, follows));
         self.write().targets.insert(model.to_owned(), target.clone());
         Some(Ok(target))
     }

@@ -106,7 +106,7 @@ impl Orchestrator {
         for _ in 0..LOST_PLACES {
             let target = self.inner.fleet.find(services, model)?;
             let Requester { client, priority } = requester;
-            let arrival = Arrival { target: target.members.clone(), client, priority };
+            let arrival = Arrival { target: target.members.clone(), client, priority, follows: target.follows };
             // Who waits when the owner of this home goes is told so, and asks the next one.
             let Some(answer) = services.shutdown.run_until_cancelled(services.scheduler.admit(&arrival)).await else {
                 return Err(Problem::new(ErrorCode::DaemonStopping, "the daemon is shutting down"));
@@ -131,7 +131,9 @@ impl Orchestrator {
 
     /// Makes a lease of a place; `None` when its server ended in the same moment.
     fn lease(&self, target: &Target, place: Place) -> Result<Option<Lease>, Problem> {
-        let Some(handle) = target.handle(place.member()) else { return Ok(None) };
+        // Another instance became the active one while it waited.
+        let moved = || self.inner.fleet.handle_of(place.member());
+        let Some(handle) = target.handle(place.member()).cloned().or_else(moved) else { return Ok(None) };
         let (spec, address, identity) = {
             let seen = handle.snapshot.borrow();
             let InstanceState::Ready { server, .. } = &seen.state else { return Ok(None) };

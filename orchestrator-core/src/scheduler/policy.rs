@@ -21,6 +21,8 @@ mod queue;
 mod room;
 mod terms;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use member::MemberSettings;
@@ -42,6 +44,8 @@ pub struct Policy {
     members: Members,
     /// Those in which somebody waits.
     queues: Vec<Queue>,
+    /// Where requests are served that ask for the active instance of a kind of engine, once one was chosen.
+    active: BTreeMap<RuntimeKind, Arc<[MemberId]>>,
     reading: Option<Reading>,
     /// A reading from before this moment says nothing: memory was given back since.
     stale_before: Moment,
@@ -63,6 +67,7 @@ impl Policy {
             rules,
             members: Members::default(),
             queues: Vec::new(),
+            active: BTreeMap::new(),
             reading: None,
             stale_before: Moment::ZERO,
             next_look: None,
@@ -123,6 +128,15 @@ impl Policy {
 
     /// Asks for a request to be let in.
     pub fn arrive(&mut self, arrival: &Arrival, now: Moment) -> Admission {
+        let is_there = |target: &&Arc<[MemberId]>| target.iter().any(|id| self.members.get(*id).is_some());
+        let moved = arrival.follows.and_then(|runtime| self.active.get(&runtime)).filter(is_there);
+        if let Some(target) = moved.cloned() {
+            return self.arrive_at(&Arrival { target, ..arrival.clone() }, now);
+        }
+        self.arrive_at(arrival, now)
+    }
+
+    fn arrive_at(&mut self, arrival: &Arrival, now: Moment) -> Admission {
         let waits = self.queues.iter().any(|queue| queue.target == arrival.target);
         if !waits && let Some(id) = self.with_place(&arrival.target) {
             self.counters.granted += 1;
@@ -142,8 +156,15 @@ impl Policy {
         let longest_wait = settings().map(|settings| settings.longest_wait).max().unwrap_or_default();
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
-        let Arrival { target, client, priority } = arrival;
-        let waiter = Waiter { ticket, client: *client, priority: *priority, since: now, deadline: now.saturating_add(longest_wait) };
+        let Arrival { target, client, priority, follows } = arrival;
+        let deadline = now.saturating_add(longest_wait);
+        let waiter = Waiter { ticket, client: *client, priority: *priority, since: now, deadline, follows: *follows };
+        self.enqueue(target, waiter);
+        self.pump(now);
+        Admission::Queued(ticket)
+    }
+
+    fn enqueue(&mut self, target: &Arc<[MemberId]>, waiter: Waiter) {
         if let Some(queue) = self.queues.iter_mut().find(|queue| queue.target == *target) {
             queue.push(waiter);
         } else {
@@ -151,8 +172,19 @@ impl Policy {
             queue.push(waiter);
             self.queues.push(queue);
         }
+    }
+
+    /// Makes an instance the active one of its kind of engine: whoever waits for the active one waits for this one from now on,
+    /// as long as before.
+    pub fn activate(&mut self, runtime: RuntimeKind, target: Arc<[MemberId]>, now: Moment) {
+        let followers: Vec<Waiter> =
+            self.queues.iter_mut().filter(|queue| queue.target != target).flat_map(|queue| queue.take_followers(runtime)).collect();
+        for waiter in followers {
+            self.enqueue(&target, waiter);
+        }
+        self.queues.retain(|queue| !queue.is_empty());
+        self.active.insert(runtime, target);
         self.pump(now);
-        Admission::Queued(ticket)
     }
 
     /// Forgets a request that waits: its client went away.

@@ -2,6 +2,8 @@
 //!
 //! Owns: turning a path into an [`InstalledModel`], and the words when that fails. Does not own: the file format.
 
+mod import;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use async_trait::async_trait;
 use orchestrator_core::error::Coded;
 use orchestrator_core::model::gguf::{GgufError, GgufHeader};
 use orchestrator_core::model::{InstalledModel, ModelDefaults, ModelFormat, ModelReference};
-use orchestrator_core::provider::{ProviderError, ProviderKind};
+use orchestrator_core::provider::{ImportMode, ModelImport, ProviderError, ProviderKind, PullWatch};
 use orchestrator_core::{Paths, Provider};
 
 /// Model files of this machine.
@@ -48,6 +50,19 @@ impl Provider for LocalModels {
         let failed = (reference.clone(), path.clone());
         let read = tokio::task::spawn_blocking(move || look_at(reference, &path)).await;
         read.unwrap_or_else(|error| Err(ProviderError::Unreadable { reference: failed.0, source: io::Error::other(error) }))
+    }
+
+    async fn import(&self, import: &ModelImport, watch: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
+        let reference = ModelReference::File { path: import.path.clone() };
+        let model = self.locate(&reference).await?;
+        match import.mode {
+            ImportMode::InPlace => Ok(model),
+            ImportMode::Copy => {
+                let copied = import::copy(&model, &self.models_dir, watch).await?;
+                let reference = ModelReference::File { path: copied.path };
+                Ok(InstalledModel { files: copied.files, ..self.locate(&reference).await? })
+            }
+        }
     }
 
     async fn installed(&self) -> Result<Vec<InstalledModel>, ProviderError> {

@@ -117,8 +117,8 @@ impl Policy {
         }
         for index in 0..self.queues.len() {
             if !self.is_promising(&self.queues[index].target) {
-                for (ticket, _) in self.queues[index].take_all() {
-                    self.refuse(ticket, Refusal::NoRoom(reason.clone()));
+                for waiter in self.queues[index].take_all() {
+                    self.refuse(waiter.ticket, Refusal::NoRoom(reason.clone()));
                 }
             }
         }

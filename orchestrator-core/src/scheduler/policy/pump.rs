@@ -27,7 +27,7 @@ impl Policy {
         let mut expired = Vec::new();
         for (index, queue) in self.queues.iter_mut().enumerate() {
             if queue.first_deadline().is_some_and(|deadline| deadline <= now) {
-                expired.extend(queue.take_expired(now).into_iter().map(|(ticket, since)| (index, ticket, since)));
+                expired.extend(queue.take_expired(now).into_iter().map(|waiter| (index, waiter.ticket, waiter.since)));
             }
         }
         for (index, ticket, since) in expired {
@@ -89,8 +89,8 @@ impl Policy {
     pub(super) fn refuse_hopeless(&mut self) {
         for index in 0..self.queues.len() {
             if !self.is_promising(&self.queues[index].target) {
-                for (ticket, _) in self.queues[index].take_all() {
-                    self.refuse(ticket, Refusal::NotServing);
+                for waiter in self.queues[index].take_all() {
+                    self.refuse(waiter.ticket, Refusal::NotServing);
                 }
             }
         }

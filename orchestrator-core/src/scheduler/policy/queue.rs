@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::terms::Rank;
 use super::{MemberId, Moment, Ticket};
+use crate::runtime::RuntimeKind;
 
 /// Who asks, as far as fairness is concerned. Two requests with the same number come from the same client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -24,6 +25,7 @@ pub(super) struct Waiter {
     pub(super) priority: i32,
     pub(super) since: Moment,
     pub(super) deadline: Moment,
+    pub(super) follows: Option<RuntimeKind>,
 }
 
 #[derive(Debug)]
@@ -112,23 +114,27 @@ impl Queue {
     }
 
     /// Takes out every request whose time is over.
-    pub(super) fn take_expired(&mut self, now: Moment) -> Vec<(Ticket, Moment)> {
+    pub(super) fn take_expired(&mut self, now: Moment) -> Vec<Waiter> {
         self.take_where(|waiter| waiter.deadline <= now)
     }
 
     /// Takes out every request.
-    pub(super) fn take_all(&mut self) -> Vec<(Ticket, Moment)> {
+    pub(super) fn take_all(&mut self) -> Vec<Waiter> {
         self.take_where(|_| true)
     }
 
-    /// Returns those that were taken out, with the moments since when they had waited.
-    fn take_where(&mut self, is_taken: impl Fn(&Waiter) -> bool) -> Vec<(Ticket, Moment)> {
+    /// Takes out every request that asks for the active instance of a kind of engine.
+    pub(super) fn take_followers(&mut self, runtime: RuntimeKind) -> Vec<Waiter> {
+        self.take_where(|waiter| waiter.follows == Some(runtime))
+    }
+
+    fn take_where(&mut self, is_taken: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
         let mut taken = Vec::new();
         for lane in &mut self.lanes {
             lane.waiters.retain(|waiter| {
                 let take = is_taken(waiter);
                 if take {
-                    taken.push((waiter.ticket, waiter.since));
+                    taken.push(*waiter);
                 }
                 !take
             });
@@ -161,7 +167,7 @@ mod tests {
         let mut queue = Queue::new(Arc::from([]));
         for &(ticket, client, priority, since) in waiters {
             let (ticket, client, since) = (Ticket(ticket), ClientId(client), Moment::from_secs(since));
-            queue.push(Waiter { ticket, client, priority, since, deadline: since + Duration::from_secs(60) });
+            queue.push(Waiter { ticket, client, priority, since, deadline: since + Duration::from_secs(60), follows: None });
         }
         queue
     }
@@ -201,6 +207,7 @@ mod tests {
                 priority: 3,
                 since: Moment::from_secs(second),
                 deadline: Moment::MAX,
+                follows: None,
             };
             queue.push(waiter);
             if queue.pop(Moment::from_secs(second), AGEING).unwrap().ticket == Ticket(1) {
@@ -215,7 +222,7 @@ mod tests {
     fn those_whose_time_is_over_are_taken_out() {
         let mut queue = queue(&[(1, 7, 0, 0), (2, 7, 0, 30), (3, 8, 0, 5)]);
         assert_eq!(queue.first_deadline(), Some(Moment::from_secs(60)));
-        let mut expired = queue.take_expired(Moment::from_secs(65));
+        let mut expired: Vec<_> = queue.take_expired(Moment::from_secs(65)).iter().map(|waiter| (waiter.ticket, waiter.since)).collect();
         expired.sort();
         assert_eq!(expired, [(Ticket(1), Moment::ZERO), (Ticket(3), Moment::from_secs(5))]);
         assert_eq!(queue.len(), 1);

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ClientId, MemoryNeed, MemoryPool, NoRoom};
+use crate::runtime::RuntimeKind;
 
 /// A moment, as the time since the scheduler began. The wall clock has no say.
 pub type Moment = Duration;
@@ -76,6 +77,8 @@ pub struct Arrival {
     pub client: ClientId,
     /// Higher first.
     pub priority: i32,
+    /// The kind of engine whose active instance it asks for, whichever that is when its turn comes.
+    pub follows: Option<RuntimeKind>,
 }
 
 /// What becomes of a request that asked to be let in.

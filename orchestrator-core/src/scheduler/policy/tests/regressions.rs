@@ -310,3 +310,29 @@ fn held_instances_drain_and_their_requests_wait() {
     world.settle();
     assert!(world.is_served(second));
 }
+
+#[test]
+fn who_waits_for_the_active_instance_is_served_by_the_one_that_became_it() {
+    let mut world = World::with_memory(20);
+    let [old, new] = [(); 2].map(|()| world.add(Model::of_size(8), settings()));
+    let first = world.ask_for_active(old, 1);
+    world.run_until(ms(5_000));
+    world.assert_served_by(first, old);
+    // The switch: requests wait, the old one is not loaded again for them.
+    world.policy.hold(old);
+    let waiting = [world.ask_for_active(old, 1), world.ask_for_active(old, 2)];
+    let by_name = world.ask_for(&[old], 3, 0);
+    world.activate(new);
+    world.run_until(A_MINUTE);
+    for request in waiting {
+        world.assert_served_by(request, new);
+    }
+    assert!(!world.is_served(by_name), "who asks for the old one by its own name waits for that");
+    // Who found the old one before the switch, and arrives after it.
+    let late = world.ask_for_active(old, 4);
+    world.run_until(A_MINUTE * 2);
+    world.assert_served_by(late, new);
+    world.release(old);
+    world.run_until(A_MINUTE * 4);
+    world.assert_served_by(by_name, old);
+}

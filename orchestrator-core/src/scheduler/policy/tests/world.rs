@@ -142,10 +142,31 @@ impl World {
     }
 
     pub(super) fn ask_for(&mut self, target: &[MemberId], client: u64, priority: i32) -> u64 {
+        self.arrive(&Arrival { target: Arc::from(target), client: ClientId(client), priority, follows: None })
+    }
+
+    /// Asks for the active instance.
+    pub(super) fn ask_for_active(&mut self, target: MemberId, client: u64) -> u64 {
+        let follows = Some(crate::runtime::RuntimeKind::LlamaCpp);
+        self.arrive(&Arrival { target: Arc::from([target]), client: ClientId(client), priority: 0, follows })
+    }
+
+    /// Makes an instance the active one of its kind of engine.
+    pub(super) fn activate(&mut self, member: MemberId) {
+        self.policy.activate(crate::runtime::RuntimeKind::LlamaCpp, Arc::from([member]), self.now);
+        self.settle();
+    }
+
+    /// Lets requests reach an instance again.
+    pub(super) fn release(&mut self, member: MemberId) {
+        self.policy.release(member, self.now);
+        self.settle();
+    }
+
+    fn arrive(&mut self, arrival: &Arrival) -> u64 {
         self.next_request += 1;
         let request = self.next_request;
-        let arrival = Arrival { target: Arc::from(target), client: ClientId(client), priority };
-        match self.policy.arrive(&arrival, self.now) {
+        match self.policy.arrive(arrival, self.now) {
             Admission::Granted(member) => self.serve(request, member, Duration::ZERO),
             Admission::Refused(refusal) => {
                 self.outcomes.insert(request, Outcome::Refused(refusal));
