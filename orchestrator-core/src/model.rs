@@ -1,18 +1,23 @@
 //! Models: references to them, what is known about installed ones, and the file formats that hold them.
 
+pub mod compatibility;
 pub mod demo;
 pub mod digest;
 pub mod gguf;
 pub mod header;
+pub mod installed;
 pub mod plan;
 pub mod purpose;
 pub mod reference;
+pub mod safetensors;
 
 pub use digest::{FileDigest, Sha256Digest};
 pub use header::ModelHeader;
+pub use installed::HeaderError;
 pub use plan::{FileRole, PlannedFile, PullPlan};
 pub use purpose::ModelPurpose;
 pub use reference::{ModelReference, ModelReferenceError};
+pub use safetensors::SafetensorsModel;
 
 use std::path::PathBuf;
 
@@ -87,7 +92,7 @@ pub struct ModelFile {
     pub path: PathBuf,
     /// Its length in bytes.
     pub size_bytes: u64,
-    /// Its digest, where it was verified.
+    /// Its digest, where it was verified, or where the store names the file by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256Digest>,
 }

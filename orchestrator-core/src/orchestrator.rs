@@ -6,6 +6,7 @@ mod activation;
 mod builder;
 mod describe;
 mod environments;
+mod fit;
 mod fleet;
 mod handover;
 mod instances;

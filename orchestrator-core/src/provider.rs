@@ -99,6 +99,18 @@ pub struct SearchResults {
     pub stale_since: Option<crate::event::Timestamp>,
 }
 
+/// A form that a model comes in at its source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Variant {
+    /// How it is named when it is pulled.
+    pub reference: ModelReference,
+    /// Its quantisation, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<String>,
+    /// The bytes of its weights.
+    pub bytes: u64,
+}
+
 /// Who hears of a pull, and who may end it.
 #[derive(Clone, Copy)]
 pub struct PullWatch<'a> {
@@ -148,6 +160,13 @@ pub trait Provider: Send + Sync {
     /// Asks the source what a reference names: files, sizes, digests. Fetches no weights.
     async fn resolve(&self, reference: &ModelReference) -> Result<PullPlan, ProviderError> {
         Err(unavailable(self.kind(), reference))
+    }
+
+    /// Lists the forms that the model of a reference comes in at its source, such as its quantisations. A provider that does
+    /// not know of any lists none.
+    async fn variants(&self, reference: &ModelReference) -> Result<Vec<Variant>, ProviderError> {
+        let _ = reference;
+        Ok(Vec::new())
     }
 
     /// Reads the header of the weights at the source, or on this machine where they are here, without fetching the rest.

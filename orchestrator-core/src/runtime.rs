@@ -11,6 +11,7 @@ use crate::env::{EnvRegistry, Environment};
 use crate::error::{Coded, ErrorCode};
 use crate::instance::{ExitCause, InstanceSpec};
 use crate::launcher::LaunchPlan;
+use crate::memory::LoadSettings;
 use crate::model::InstalledModel;
 use crate::names::EnvKey;
 
@@ -25,6 +26,9 @@ pub enum RuntimeKind {
 }
 
 impl RuntimeKind {
+    /// Every kind.
+    pub const ALL: [Self; 1] = [Self::LlamaCpp];
+
     /// Returns the name as it is written in configurations.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -153,6 +157,17 @@ pub trait Runtime: Send + Sync {
 
     /// Returns the path that answers 200 when a server of this kind is ready.
     fn health_path(&self) -> &'static str;
+
+    /// Returns the architectures that the engine is known to have. Nothing is concluded from an empty list; from one that lacks an
+    /// architecture, a warning.
+    fn known_architectures(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Returns what decides about an instance's memory: its settings, and what its `args` and `env` say to the engine. Pure.
+    fn load_settings(&self, spec: &InstanceSpec) -> LoadSettings {
+        LoadSettings::of_spec(spec)
+    }
 
     /// Makes the plan. Pure: it starts nothing and looks at nothing but its argument. Every field of the
     /// configuration becomes an argument or is refused by name.

@@ -20,6 +20,47 @@ pub struct ProviderSettings {
     pub hugging_face: HuggingFaceSettings,
     /// Where Ollama and its library are.
     pub ollama: OllamaSettings,
+    /// Through whom the internet is reached.
+    pub proxies: ProxySettings,
+}
+
+/// Through whom the internet is reached (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, or in small letters). This
+/// machine itself never is.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct ProxySettings {
+    /// The proxy for addresses with https.
+    pub https: Option<String>,
+    /// The proxy for addresses with http.
+    pub http: Option<String>,
+    /// The proxy for both.
+    pub all: Option<String>,
+    /// The names and networks that are reached without one, with commas between.
+    pub no_proxy: Option<String>,
+}
+
+impl std::fmt::Debug for ProxySettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A proxy's address may hold a password.
+        let given = |proxy: &Option<String>| proxy.is_some();
+        f.debug_struct("ProxySettings")
+            .field("https", &given(&self.https))
+            .field("http", &given(&self.http))
+            .field("all", &given(&self.all))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
+}
+
+impl ProxySettings {
+    fn from_variables(text: &dyn Fn(&str) -> Option<String>) -> Self {
+        let either = |large: &str, small: &str| text(small).or_else(|| text(large));
+        Self {
+            https: either("HTTPS_PROXY", "https_proxy"),
+            http: either("HTTP_PROXY", "http_proxy"),
+            all: either("ALL_PROXY", "all_proxy"),
+            no_proxy: either("NO_PROXY", "no_proxy"),
+        }
+    }
 }
 
 /// Where Hugging Face is (`HF_ENDPOINT`), who we are there (`HF_TOKEN`), and where its files are kept (`HF_HUB_CACHE`,
@@ -69,6 +110,7 @@ impl ProviderSettings {
                 registry: text("ORCH_OLLAMA_REGISTRY"),
                 catalogue: text("ORCH_OLLAMA_CATALOGUE"),
             },
+            proxies: ProxySettings::from_variables(&text),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::fleet::Fleet;
 use super::models::{ManifestWriter, PullDesk};
 use super::owner_lock::OwnerLock;
 use super::predecessors::Predecessors;
+use super::recovery::Memory;
 use super::{Inner, Orchestrator, Services};
 use crate::config::DaemonConfig;
 use crate::env::EnvRegistry;
@@ -176,12 +177,19 @@ impl Orchestrator {
     async fn begin_life(&self, outcome: OpenOutcome, orders: mpsc::UnboundedReceiver<Order>) -> Result<(), Problem> {
         let events = &self.inner.services.events;
         events.record(EventDraft::new(EventKind::Daemon, format!("process {} owns this home", std::process::id())));
+        let is_behind = matches!(outcome, OpenOutcome::Behind { .. });
+        if let OpenOutcome::Behind { missing } = outcome {
+            self.warn(
+                None,
+                format!("the newest changes of the state database are lost ({missing} commits): what runs is taken over, and nothing is started that was not running"),
+            );
+        }
         if let OpenOutcome::Rebuilt { quarantined, reason } = outcome {
             let kept = quarantined.display();
             self.warn(None, format!("the state database was unreadable ({reason}); it was kept as `{kept}` and begun anew"));
         }
         self.begin_scheduling(orders).await;
-        self.recover().await?;
+        self.recover(if is_behind { Memory::Stale } else { Memory::Whole }).await?;
         self.recover_operations().await?;
         self.begin_watching_files();
         Ok(())

@@ -112,6 +112,11 @@ impl Fleet {
         usable.collect()
     }
 
+    /// Returns every configuration that can be used.
+    pub(super) fn configured_specs(&self) -> Vec<Arc<InstanceSpec>> {
+        self.read().configured.values().flatten().cloned().collect()
+    }
+
     /// Returns every configured or running instance, by name.
     pub(super) fn names(&self) -> Vec<InstanceName> {
         let members = self.read();

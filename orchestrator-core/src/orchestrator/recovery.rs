@@ -18,9 +18,18 @@ use crate::store::InstanceRecord;
 /// How long the start of an owner waits for servers that were taken over; a healthy one answers within milliseconds.
 const FIRST_ANSWERS: Duration = Duration::from_millis(150);
 
+/// How far what is remembered can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// It is as it was left.
+    Whole,
+    /// Its newest changes are lost: what should run by it may have been stopped since.
+    Stale,
+}
+
 impl Orchestrator {
     /// Takes over servers that run, starts those that should run and do not, and preloads what asks for it.
-    pub(super) async fn recover(&self) -> Result<(), Problem> {
+    pub(super) async fn recover(&self, memory: Memory) -> Result<(), Problem> {
         let services = &self.inner.services;
         self.inner.fleet.reload(services);
         self.recover_active().await?;
@@ -33,7 +42,7 @@ impl Orchestrator {
         // Side by side: each of them looks at the processes and at its model.
         let remembered = records.into_iter().map(|record| {
             let found = discovered.remove(&record.name);
-            self.recover_instance(record, found)
+            self.recover_instance(record, found, memory)
         });
         try_join_all(remembered.collect::<Vec<_>>()).await?;
         // What runs and is not remembered: the database was lost, or we were killed between start and note.
@@ -44,7 +53,7 @@ impl Orchestrator {
         Ok(())
     }
 
-    async fn recover_instance(&self, record: InstanceRecord, found: Option<DiscoveredWorkload>) -> Result<(), Problem> {
+    async fn recover_instance(&self, record: InstanceRecord, found: Option<DiscoveredWorkload>, memory: Memory) -> Result<(), Problem> {
         // What runs is watched as it was started; what does not, as its file says now.
         let configured = self.inner.fleet.configured(&record.name).and_then(Result::ok);
         let remembered = record.spec.map(|spec| Arc::new(spec.with_secrets_of(configured.as_deref())));
@@ -69,8 +78,8 @@ impl Orchestrator {
                 });
                 Beginning::Adopted { adopted, held, wanted, restarts, stored }
             }
-            None if record.wanted => Beginning::Lost { restarts: record.restarts },
-            None if was_there => return self.forget_server(record.name, spec, record.restarts).await,
+            None if record.wanted && memory == Memory::Whole => Beginning::Lost { restarts: record.restarts },
+            None if was_there || record.wanted => return self.forget_server(record.name, spec, record.restarts).await,
             None => return Ok(()),
         };
         self.begin(spec, beginning);

@@ -96,7 +96,7 @@ impl Orchestrator {
     /// Returns what a server holds that was taken over: what it uses, or was known to need.
     pub(super) async fn held_by(&self, spec: &InstanceSpec, adopted: &Adopted) -> MemoryNeed {
         let mut held = match self.inner.services.resolve_model(&spec.model.reference).await {
-            Ok(model) => need::need_of(self.inner.services.store.as_ref(), spec, &model).await,
+            Ok(model) => need::need_of(&self.inner.services, spec, &model).await,
             Err(_) => MemoryNeed::default(),
         };
         if held.of(MemoryPool::Host) == 0

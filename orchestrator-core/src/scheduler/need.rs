@@ -1,7 +1,6 @@
 //! What an instance needs: what its configuration says, else what was measured the last time it was loaded with the same
 //! settings, else an estimate from its model's file.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,27 +8,27 @@ use super::policy::{MemoryNeed, MemoryPool};
 use crate::instance::InstanceSpec;
 use crate::instance::spec::Backend;
 use crate::launcher::Workload;
-use crate::memory::{DeviceLayers, LoadSettings, estimate};
-use crate::model::gguf::GgufHeader;
-use crate::model::{InstalledModel, ModelFormat};
+use crate::memory::fit::MeasuredMemory;
+use crate::memory::{LoadSettings, estimate, estimate_by_length};
+use crate::model::{InstalledModel, ModelHeader};
 use crate::orchestrator::Services;
-use crate::store::StateStore;
+use crate::runtime::Engine;
 
 const MIB: u64 = 1024 * 1024;
 /// How long after a server became ready its memory is measured: it has worked for a while then.
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// Returns what an instance is taken to need.
-pub(crate) async fn need_of(store: &dyn StateStore, spec: &InstanceSpec, model: &InstalledModel) -> MemoryNeed {
+pub(crate) async fn need_of(services: &Services, spec: &InstanceSpec, model: &InstalledModel) -> MemoryNeed {
     let configured = configured(spec);
     let device = device_of(spec);
     let is_complete = configured.0.contains_key(&MemoryPool::Host) && device.is_none_or(|pool| configured.0.contains_key(&pool));
     if is_complete {
         return configured;
     }
-    let rest = match measured(store, spec, model).await {
-        Some(measured) => measured,
-        None => estimated(spec, model).await,
+    let rest = match measured(services, spec, model).await {
+        Some(measured) => of_both(measured.host, measured.device, device),
+        None => estimated(services, spec, model).await,
     };
     let mut need = rest;
     need.0.extend(configured.0);
@@ -46,21 +45,21 @@ pub(crate) async fn measure(services: Arc<Services>, spec: Arc<InstanceSpec>, wo
     if spec.gpu.backend != Backend::Cpu || spec.memory.host_mb.is_some() || bytes == 0 {
         return;
     }
-    let store = services.store.as_ref();
-    let before = measured(store, &spec, &model).await.map_or(0, |need| need.of(MemoryPool::Host));
+    let before = measured(&services, &spec, &model).await.map_or(0, |before| before.host);
     if before.abs_diff(bytes) <= before / 50 {
         return;
     }
     let Ok(text) = serde_json::to_string(&Measurement { host: bytes, device: 0 }) else { return };
-    if let Err(error) = store.put(&key(&spec, &model), text).await {
+    if let Err(error) = services.store.put(&key(&services, &spec, &model).await, text).await {
         tracing::debug!(%error, instance = %spec.name, "its memory could not be remembered");
     }
 }
 
-async fn measured(store: &dyn StateStore, spec: &InstanceSpec, model: &InstalledModel) -> Option<MemoryNeed> {
-    let text = store.get(&key(spec, model)).await.ok()??;
-    let measurement: Measurement = serde_json::from_str(&text).ok()?;
-    Some(measurement.into_need(device_of(spec)))
+/// Returns what an instance took when it was loaded with the same settings.
+pub(crate) async fn measured(services: &Services, spec: &InstanceSpec, model: &InstalledModel) -> Option<MeasuredMemory> {
+    let text = services.store.get(&key(services, spec, model).await).await.ok()??;
+    let Measurement { host, device } = serde_json::from_str(&text).ok()?;
+    Some(MeasuredMemory { host, device })
 }
 
 /// What is stored of a measurement.
@@ -71,31 +70,45 @@ struct Measurement {
     device: u64,
 }
 
-impl Measurement {
-    fn into_need(self, device: Option<MemoryPool>) -> MemoryNeed {
-        let mut need = MemoryNeed::host(self.host);
-        need.0.extend(device.map(|pool| (pool, self.device)));
-        need
-    }
+fn of_both(host: u64, device_bytes: u64, device: Option<MemoryPool>) -> MemoryNeed {
+    let mut need = MemoryNeed::host(host);
+    need.0.extend(device.map(|pool| (pool, device_bytes)));
+    need
 }
 
-/// Everything that the memory depends on: another model file, another setting, another engine is another key.
-fn key(spec: &InstanceSpec, model: &InstalledModel) -> String {
+/// Everything that the memory depends on: another model, another setting, another build of the engine is another key.
+async fn key(services: &Services, spec: &InstanceSpec, model: &InstalledModel) -> String {
     let spec = &spec.without_secrets();
+    let model = match model.files.first().and_then(|file| file.sha256.as_ref()) {
+        Some(digest) => serde_json::json!(digest),
+        None => serde_json::json!([model.path, model.size_bytes]),
+    };
     let settings = serde_json::json!([
-        model.path,
-        model.size_bytes,
+        model,
         spec.runtime,
+        engine_build(services, spec).await,
         spec.model.context_size,
         spec.model.batch_size,
         spec.server.parallel,
         spec.gpu,
-        spec.engine,
-        spec.env_key,
         spec.args,
         spec.env,
     ]);
     format!("memory:{settings}")
+}
+
+/// Tells one build of an engine from another: the file of a program, the digest of an environment.
+async fn engine_build(services: &Services, spec: &InstanceSpec) -> serde_json::Value {
+    let Ok(runtime) = services.runtime(spec.runtime) else { return serde_json::Value::Null };
+    match runtime.find_engine(spec, services.environments.as_ref()).await {
+        Ok(Engine::Binary { path }) => {
+            let found = tokio::fs::metadata(&path).await.ok();
+            let changed = found.as_ref().and_then(|found| found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok());
+            serde_json::json!([path, found.map(|found| found.len()), changed.map(|since| since.as_secs())])
+        }
+        Ok(Engine::Environment(environment)) => serde_json::json!([environment.key, environment.digest]),
+        Err(_) => serde_json::Value::Null,
+    }
 }
 
 /// Returns the GPU that an instance uses.
@@ -109,27 +122,16 @@ fn configured(spec: &InstanceSpec) -> MemoryNeed {
     MemoryNeed(host.into_iter().chain(device).collect())
 }
 
-async fn estimated(spec: &InstanceSpec, model: &InstalledModel) -> MemoryNeed {
-    let layers = device_of(spec).map(|_| spec.gpu.layers.map_or(DeviceLayers::All, DeviceLayers::Some));
-    let settings = LoadSettings { context: spec.model.context_size, parallel: spec.server.parallel, layers };
-    let header = match model.format {
-        ModelFormat::Gguf => read_header(model.path.clone()).await,
-        ModelFormat::Safetensors => None,
+async fn estimated(services: &Services, spec: &InstanceSpec, model: &InstalledModel) -> MemoryNeed {
+    let settings = services.runtime(spec.runtime).map_or_else(|_| LoadSettings::of_spec(spec), |runtime| runtime.load_settings(spec));
+    let header = read_header(model.clone()).await;
+    let estimate = match header {
+        Some(header) => estimate(&header, &settings),
+        None => estimate_by_length(model.size_bytes, &settings),
     };
-    let mut estimate = match header {
-        Some(header) => estimate(&header, settings),
-        None => crate::memory::MemoryEstimate { host: model.size_bytes, device: layers.map_or(0, |_| model.size_bytes) },
-    };
-    // A split model's first file has only a part of its tensors.
-    let missing = model.size_bytes.saturating_sub(estimate.host.saturating_add(estimate.device));
-    if layers.is_some() {
-        estimate.device = estimate.device.saturating_add(missing);
-    } else {
-        estimate.host = estimate.host.saturating_add(missing);
-    }
-    Measurement { host: estimate.host, device: estimate.device }.into_need(device_of(spec))
+    of_both(estimate.host.total(), estimate.device.total(), device_of(spec))
 }
 
-async fn read_header(path: PathBuf) -> Option<GgufHeader> {
-    tokio::task::spawn_blocking(move || GgufHeader::read(&path).ok()).await.ok().flatten()
+async fn read_header(model: InstalledModel) -> Option<ModelHeader> {
+    tokio::task::spawn_blocking(move || ModelHeader::read(&model).ok()).await.ok().flatten()
 }

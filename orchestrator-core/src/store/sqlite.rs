@@ -5,6 +5,7 @@
 //! a database is opened, judged and put aside stands in `open`, the statements in `rows`, the versions in the
 //! sibling module `migrations`.
 
+mod mark;
 mod open;
 mod rows;
 mod wal;
@@ -35,6 +36,11 @@ pub struct SqliteStore {
 pub enum OpenOutcome {
     /// A sound database.
     Opened,
+    /// A sound database that lacks the newest changes: its write-ahead log was cut, or is gone.
+    Behind {
+        /// How many commits it lacks.
+        missing: u64,
+    },
     /// Nothing; an empty database was made.
     Created,
     /// A damaged database; it was put aside and an empty one was made.
@@ -57,10 +63,10 @@ impl SqliteStore {
     /// Fails when a newer version wrote the database (which stays untouched), or when the folder or the file
     /// cannot be read and written.
     pub fn open(path: &Path) -> Result<(Self, OpenOutcome), StoreError> {
-        let (connection, outcome) = open::open_or_rebuild(path)?;
+        let (connection, outcome, mark) = open::open_or_rebuild(path)?;
         let reader = open::open_for_reading(path)?;
         let spawn = |source| StoreError::Io { action: "start a thread for", path: path.to_path_buf(), source };
-        let writer = Worker::writing(connection).map_err(spawn)?;
+        let writer = Worker::writing(connection, mark).map_err(spawn)?;
         let reader = Worker::reading(reader).map_err(spawn)?;
         Ok((Self { reader, writer }, outcome))
     }

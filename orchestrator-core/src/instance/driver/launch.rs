@@ -77,7 +77,7 @@ async fn perform(services: &Arc<Services>, request: LaunchRequest, steps: &watch
     steps.send_replace(StartStep::FindingEngine);
     let runtime = services.runtime(spec.runtime)?;
     let engine = runtime.find_engine(&spec, services.environments.as_ref()).await?;
-    let need = need::need_of(services.store.as_ref(), &spec, &model).await;
+    let need = need::need_of(services, &spec, &model).await;
     steps.send_replace(StartStep::WaitingForRoom);
     match services.scheduler.room(member, need).await {
         RoomAnswer::Permitted { is_short } => {

@@ -202,6 +202,12 @@ impl GgufHeader {
         self.tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.bytes))
     }
 
+    /// Returns where the last tensor ends, in bytes from the data offset.
+    #[must_use]
+    pub fn data_end(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.offset.saturating_add(tensor.bytes)).max().unwrap_or(0)
+    }
+
     /// Returns which part of a model this file is; `None` when it is the whole model.
     #[must_use]
     pub fn split(&self) -> Option<GgufSplit> {
@@ -215,15 +221,17 @@ impl GgufHeader {
     }
 
     /// Returns the value of a key that begins with the architecture's name.
-    fn of_architecture(&self, key: &str) -> Option<&GgufValue> {
+    pub(crate) fn of_architecture(&self, key: &str) -> Option<&GgufValue> {
         self.get(&format!("{}.{key}", self.architecture()?))
     }
 
-    fn count(&self, key: &str) -> Option<u64> {
+    /// Returns a number whose key begins with the architecture's name.
+    pub(crate) fn count(&self, key: &str) -> Option<u64> {
         self.of_architecture(key).and_then(GgufValue::as_u64)
     }
 
-    fn per_layer(&self, key: &str) -> Option<GgufPerLayer> {
+    /// Returns a number for each layer whose key begins with the architecture's name.
+    pub(crate) fn per_layer(&self, key: &str) -> Option<GgufPerLayer> {
         let value = self.of_architecture(key)?;
         match value.as_array() {
             None => value.as_u64().map(GgufPerLayer::Uniform),

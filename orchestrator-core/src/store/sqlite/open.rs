@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::super::{StoreError, migrations};
+use super::mark::{self, Mark};
 use super::{OpenOutcome, rows, wal};
 
 /// How long a statement waits for another program that holds the database, such as a backup.
@@ -39,10 +40,19 @@ impl From<StoreError> for Refusal {
 }
 
 /// Opens the database for writing, after it was put aside and made anew where that was needed.
-pub(super) fn open_or_rebuild(path: &Path) -> Result<(Connection, OpenOutcome), StoreError> {
+pub(super) fn open_or_rebuild(path: &Path) -> Result<(Connection, OpenOutcome, Mark), StoreError> {
     let created = create_private(path)?;
     match open_sound(path) {
-        Ok(connection) => Ok((connection, if created { OpenOutcome::Created } else { OpenOutcome::Opened })),
+        Ok(connection) => {
+            let marked = marked_commits(path)?;
+            let (commits, mark) = begin_mark(&connection, path)?;
+            let outcome = match marked.saturating_sub(commits) {
+                0 if created => OpenOutcome::Created,
+                0 => OpenOutcome::Opened,
+                missing => OpenOutcome::Behind { missing },
+            };
+            Ok((connection, outcome, mark))
+        }
         Err(Refusal::Failed(error)) => Err(error),
         Err(Refusal::Damaged(reason)) => {
             let quarantined = quarantine(path)?;
@@ -52,9 +62,23 @@ pub(super) fn open_or_rebuild(path: &Path) -> Result<(Connection, OpenOutcome), 
                 Refusal::Failed(error) => error,
                 Refusal::Damaged(reason) => StoreError::Corrupt { what: "database just after it was made", reason },
             })?;
-            Ok((connection, OpenOutcome::Rebuilt { quarantined, reason }))
+            let (_, mark) = begin_mark(&connection, path)?;
+            Ok((connection, OpenOutcome::Rebuilt { quarantined, reason }, mark))
         }
     }
+}
+
+/// Returns how many commits were acknowledged, as far as the mark knows.
+fn marked_commits(path: &Path) -> Result<u64, StoreError> {
+    let path = beside(path, "-mark");
+    let marked = mark::read(&path).map_err(|source| StoreError::Io { action: "read", path, source })?;
+    Ok(marked.unwrap_or(0))
+}
+
+/// Counts on from what the database has.
+fn begin_mark(connection: &Connection, path: &Path) -> Result<(u64, Mark), StoreError> {
+    let commits = rows::commits(connection)?;
+    Ok((commits, Mark::open(beside(path, "-mark"), commits)))
 }
 
 /// Opens the database a second time, for reading only. It must be open for writing already.
@@ -88,7 +112,7 @@ fn create_private(path: &Path) -> Result<bool, StoreError> {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed("sync the folder", folder, source))?;
     }
     make_private(folder, 0o700);
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-wal", "-shm", "-mark"] {
         make_private(&beside(path, suffix), 0o600);
     }
     Ok(metadata.len() == 0)

@@ -158,6 +158,22 @@ pub(super) fn put(connection: &Connection, key: &str, value: &str) -> Result<(),
     execute(connection, "remember a value", "INSERT OR REPLACE INTO kv (key, value) VALUES (?, ?)", [key, value])
 }
 
+/// The value that counts commits.
+const COMMITS: &str = "store:commits";
+
+/// Returns how many commits the database has seen.
+pub(super) fn commits(connection: &Connection) -> Result<u64, StoreError> {
+    let text = get(connection, COMMITS)?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Counts a commit, inside of it.
+pub(super) fn count_commit(connection: &Connection, number: u64) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO kv (key, value) VALUES (?, ?)";
+    connection.prepare_cached(sql)?.execute(params![COMMITS, number.to_string()])?;
+    Ok(())
+}
+
 /// Runs the whole check; an empty list means that the database is sound.
 pub(super) fn integrity(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let lines = collect(connection, "check the database", "PRAGMA integrity_check", [], |row| Ok(Ok(row.get::<_, String>(0)?)))?;

@@ -290,7 +290,7 @@ async fn the_files_belong_to_their_owner_alone_and_a_closed_store_leaves_one_fil
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(database.parent().unwrap()), 0o700);
     let files = || std::fs::read_dir(database.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-    assert_eq!(files().len(), 3);
+    assert_eq!(files().len(), 4);
     for file in files() {
         assert_eq!(mode(&file), 0o600, "{}", file.display());
     }

@@ -12,6 +12,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::StoreError;
+use super::mark::Mark;
+use super::rows;
 
 /// How many pieces may wait; whoever comes later waits for room.
 const QUEUE: usize = 1_024;
@@ -35,8 +37,16 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts the thread that writes.
-    pub(super) fn writing(connection: Connection) -> std::io::Result<Self> {
-        Self::start("store-writer", move |queue, commits| write_until_closed(&connection, queue, commits))
+    pub(super) fn writing(connection: Connection, mark: Mark) -> std::io::Result<Self> {
+        Self::start("store-writer", move |queue, commits| {
+            let mut writer = Writer { connection: &connection, mark, commits };
+            writer.write_until_closed(queue);
+            // The log is written back first: until then the mark is needed.
+            let Writer { mark, .. } = writer;
+            if connection.close().is_ok() {
+                mark.remove();
+            }
+        })
     }
 
     /// Starts the thread that reads.
@@ -163,71 +173,82 @@ where
     }
 }
 
-fn write_until_closed(connection: &Connection, mut queue: mpsc::Receiver<Message>, commits: &AtomicU64) {
-    let mut messages = Vec::new();
-    while queue.blocking_recv_many(&mut messages, LARGEST_BATCH) > 0 {
-        let mut batch = Vec::with_capacity(messages.len());
-        for message in messages.drain(..) {
-            match message {
-                Message::Work(job) => batch.push(job),
-                Message::Close => queue.close(),
-            }
-        }
-        if !batch.is_empty() {
-            write_batch(connection, &mut batch, commits);
-        }
-        for job in batch {
-            job.answer();
-        }
-    }
+/// What the writing thread has.
+struct Writer<'a> {
+    connection: &'a Connection,
+    mark: Mark,
+    commits: &'a AtomicU64,
 }
 
-/// Commits the batch in one transaction; when that fails, each piece in its own, so that each has its own fate.
-fn write_batch(connection: &Connection, batch: &mut [Box<dyn Job>], commits: &AtomicU64) {
-    match commit_together(connection, batch) {
-        Ok(()) => {
-            commits.fetch_add(1, Ordering::Relaxed);
-        }
-        Err(BatchError::NotBegun(error)) => {
+impl Writer<'_> {
+    fn write_until_closed(&mut self, mut queue: mpsc::Receiver<Message>) {
+        let mut messages = Vec::new();
+        while queue.blocking_recv_many(&mut messages, LARGEST_BATCH) > 0 {
+            let mut batch = Vec::with_capacity(messages.len());
+            for message in messages.drain(..) {
+                match message {
+                    Message::Work(job) => batch.push(job),
+                    Message::Close => queue.close(),
+                }
+            }
+            if !batch.is_empty() {
+                self.write_batch(&mut batch);
+            }
             for job in batch {
-                job.fail(StoreError::Statement { action: "begin a transaction", source: copy_of(&error) });
+                job.answer();
             }
         }
-        Err(BatchError::NotCommitted) => {
-            for job in batch {
-                match commit_together(connection, std::slice::from_mut(job)) {
-                    Ok(()) => {
-                        commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Commits the batch in one transaction; when that fails, each piece in its own, so that each has its own fate.
+    fn write_batch(&mut self, batch: &mut [Box<dyn Job>]) {
+        match self.commit_together(batch) {
+            Ok(()) => {}
+            Err(BatchError::NotBegun(error)) => {
+                for job in batch {
+                    job.fail(StoreError::Statement { action: "begin a transaction", source: copy_of(&error) });
+                }
+            }
+            Err(BatchError::NotCommitted) => {
+                for job in batch {
+                    match self.commit_together(std::slice::from_mut(job)) {
+                        Err(BatchError::NotBegun(source)) => job.fail(StoreError::Statement { action: "begin a transaction", source }),
+                        // It keeps the result of its own statement where that failed.
+                        Ok(()) | Err(BatchError::NotCommitted) => {}
                     }
-                    Err(BatchError::NotBegun(source)) => job.fail(StoreError::Statement { action: "begin a transaction", source }),
-                    // It keeps the result of its own statement where that failed.
-                    Err(BatchError::NotCommitted) => {}
                 }
             }
         }
+    }
+
+    /// Leaves a failed result in each piece that failed by itself. On an error no piece of the batch has an effect.
+    fn commit_together(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), BatchError> {
+        let connection = self.connection;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(BatchError::NotBegun)?;
+        let committed = perform_all(connection, batch)
+            .and_then(|()| rows::count_commit(connection, self.mark.next()))
+            .and_then(|()| connection.execute_batch("COMMIT"));
+        let Err(error) = committed else {
+            self.mark.advance();
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        };
+        // A full disk and the like make `SQLite` roll back by itself; then there is nothing left to roll back.
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "could not roll back a transaction of the state database");
+        }
+        for job in batch {
+            job.undo(StoreError::Statement { action: "commit a change", source: copy_of(&error) });
+        }
+        Err(BatchError::NotCommitted)
     }
 }
 
 enum BatchError {
     NotBegun(rusqlite::Error),
     NotCommitted,
-}
-
-/// Leaves a failed result in each piece that failed by itself. On an error no piece of the batch has an effect.
-fn commit_together(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), BatchError> {
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(BatchError::NotBegun)?;
-    let committed = perform_all(connection, batch).and_then(|()| connection.execute_batch("COMMIT"));
-    let Err(error) = committed else { return Ok(()) };
-    // A full disk and the like make `SQLite` roll back by itself; then there is nothing left to roll back.
-    if !connection.is_autocommit()
-        && let Err(error) = connection.execute_batch("ROLLBACK")
-    {
-        tracing::error!(%error, "could not roll back a transaction of the state database");
-    }
-    for job in batch {
-        job.undo(StoreError::Statement { action: "commit a change", source: copy_of(&error) });
-    }
-    Err(BatchError::NotCommitted)
 }
 
 fn perform_all(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {

@@ -241,3 +241,36 @@ async fn a_read_only_database_is_an_error_and_stays_where_it_is() {
     assert!(matches!(SqliteStore::open(&home.database()), Err(StoreError::Io { .. } | StoreError::Open { .. })));
     assert!(home.database().exists());
 }
+
+#[tokio::test]
+async fn a_database_that_lost_acknowledged_changes_says_so_and_one_that_is_put_back_does_not() {
+    let home = Home::new();
+    let store = home.open();
+    for number in 0..20 {
+        store.put("counter", number.to_string()).await.unwrap();
+    }
+    let beside = |home: &Home, ending: &str| home.database().with_extension(format!("sqlite{ending}"));
+    let [database, log, mark] = ["", "-wal", "-mark"].map(|ending| std::fs::read(beside(&home, ending)).unwrap());
+    let open = |log: &[u8], mark: Option<&[u8]>| {
+        let copy = Home::new();
+        std::fs::create_dir(copy.database().parent().unwrap()).unwrap();
+        std::fs::write(copy.database(), &database).unwrap();
+        std::fs::write(beside(&copy, "-wal"), log).unwrap();
+        if let Some(mark) = mark {
+            std::fs::write(beside(&copy, "-mark"), mark).unwrap();
+        }
+        let (store, outcome) = copy.open_with_outcome();
+        (copy, store, outcome)
+    };
+    let (copy, store_of_copy, outcome) = open(&log[..log.len() - 100], Some(&mark));
+    assert_eq!(outcome, OpenOutcome::Behind { missing: 1 });
+    assert_works(&store_of_copy).await;
+    drop(store_of_copy);
+    assert_eq!(copy.open_with_outcome().1, OpenOutcome::Opened, "it is said once");
+    assert!(matches!(open(&[], Some(&mark)).2, OpenOutcome::Behind { missing: 20.. }));
+    assert_eq!(open(&log, Some(&mark)).2, OpenOutcome::Opened);
+    assert_eq!(open(&log[..log.len() - 100], None).2, OpenOutcome::Opened, "nobody knows better");
+    // Closed in order, no mark is left.
+    drop(store);
+    assert!(!beside(&home, "-mark").exists());
+}
