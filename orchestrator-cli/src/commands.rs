@@ -89,6 +89,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Model(ModelCommand::Rm(arguments)) => model::rm::run(context, &arguments).await,
         Command::Model(ModelCommand::Import(arguments)) => model::import::run(context, &arguments).await,
         Command::Model(ModelCommand::Prune(arguments)) => model::prune::run(context, &arguments).await,
+        Command::Model(ModelCommand::Fit(arguments)) => model::fit::run(context, &arguments).await,
         Command::Model(ModelCommand::Smoke(arguments)) => model::smoke::run(context, &arguments).await,
         Command::Model(ModelCommand::Ls) => model::ls::run(context).await,
         Command::Model(ModelCommand::Info(arguments)) => model::info::run(context, &arguments).await,

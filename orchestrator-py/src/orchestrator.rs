@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use orchestrator_core::instance::logs::LogStream;
+use orchestrator_core::memory::FitRequest;
 use orchestrator_core::model::{ModelReference, ModelReferenceError};
 use orchestrator_core::provider::ImportMode;
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Problem};
@@ -15,7 +16,7 @@ use crate::backend::{Backend, Servers, Wait};
 use crate::chat::{ChatStream, Conversation};
 use crate::error::{raise, raise_error};
 use crate::home;
-use crate::json::to_python;
+use crate::json::{from_python, to_python};
 use crate::lines::LogFollower;
 use crate::operation::{Interrupted, operation_id, see_through};
 use crate::runtime::{ask, runtime, wait};
@@ -246,6 +247,21 @@ impl Orchestrator {
     fn prune<'py>(&self, py: Python<'py>, dry_run: bool, until_bytes: Option<u64>, keep: Vec<String>) -> PyResult<Bound<'py, PyAny>> {
         let keep = keep.iter().map(|reference| model(py, reference)).collect::<PyResult<Vec<_>>>()?;
         to_python(py, &ask(py, self.backend(py)?.prune(PruneBody { dry_run, until_bytes, keep }))?)
+    }
+
+    /// Says whether a model fits the machine, with numbers. Of one that is elsewhere no more than the header is fetched.
+    ///
+    /// `settings` are those of `FitRequest`: `context`, `parallel`, `key_type`, `value_type`, `flash_attention`,
+    /// `micro_batch`, `unified`, and `gpu` as in an instance's configuration.
+    #[pyo3(signature = (reference, **settings))]
+    fn fit<'py>(&self, py: Python<'py>, reference: &str, settings: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, reference) = (self.backend(py)?, model(py, reference)?);
+        let settings = settings.map(|settings| from_python(settings)).transpose()?.unwrap_or_else(|| serde_json::json!({}));
+        let settings: FitRequest = serde_json::from_value(settings).map_err(|error| {
+            let problem = Problem::new(ErrorCode::Usage, "these are no settings that a fit can be asked for");
+            raise(py, &problem.with_cause(error.to_string()))
+        })?;
+        to_python(py, &ask(py, backend.fit(&reference, settings))?)
     }
 
     /// Makes an instance the active one of its runtime and, with `wait`, returns when it is. Ctrl-C ends the wait; the

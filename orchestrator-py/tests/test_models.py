@@ -33,6 +33,8 @@ def a_model_lives(orch: Orchestrator, own: Path) -> None:
     assert (operation["kind"]["kind"], operation["status"]["status"]) == ("import_model", "succeeded")
     assert registered(orch) == [reference]
     assert orch.model_info(reference)["architecture"] == "llama"
+    report = orch.fit(reference, context=512, parallel=2)
+    assert (report["context"], report["parallel"], report["verdict"]["is"]) == (512, 2, "fits")
     assert orch.operations()[0]["id"] == operation["id"]
     assert orch.finish(operation["id"]) == operation, "one that is over is not waited for"
     assert orch.prune(dry_run=True)["removed"] == [], "what lies elsewhere is nobody's to remove"
@@ -89,6 +91,8 @@ def test_what_is_no_model_is_told_apart(orch: Orchestrator, tmp_path: Path) -> N
         orch.search("x", provider="modelscope")  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         orch.cancel("7")
+    with pytest.raises(UsageError):
+        orch.fit("hf:a/b", contex=1)
 
 
 def test_asyncio_has_the_same(home: Home, own: Path) -> None:

@@ -22,6 +22,7 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
         (types.FoundModel, "search-results", "FoundModel"),
         (types.PlannedFile, "pull-plan", "PlannedFile"),
         (types.PrunedModel, "prune-report", "PrunedModel"),
+        (types.FitNumbers, "fit-report", "FitNumbers"),
         (types.Progress, "operation", "ProgressUpdate"),
         (types.FileProgress, "operation", "FileProgress"),
     ],
@@ -44,6 +45,7 @@ def test_a_part_has_the_keys_of_its_schema(kind: Any, file: str, name: str) -> N
         (types.PullPlan, "pull-plan"),
         (types.SearchResults, "search-results"),
         (types.PruneReport, "prune-report"),
+        (types.FitReport, "fit-report"),
     ],
 )
 def test_a_type_has_the_keys_of_its_schema(kind: Any, file: str) -> None:

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use orchestrator_core::event::Timestamp;
 
 pub use models::{
-    ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
+    ActivateRequest, CatalogQuery, FitBody, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
     RemoveModelBody, SearchQuery,
 };
 pub use orchestrator_core::instance::logs::{LogLine, LogStream};

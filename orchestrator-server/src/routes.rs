@@ -67,6 +67,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/api/v1/models/remove", post(models::remove))
         .route("/api/v1/models/import", post(models::import))
         .route("/api/v1/models/prune", post(models::prune))
+        .route("/api/v1/models/fit", post(models::fit))
         .route("/api/v1/models/activate", post(models::activate))
         .route("/api/v1/models/operations", get(operations::list_of_models))
         .route("/api/v1/models/operations/{id}", get(operations::one).delete(operations::cancel))

@@ -1,10 +1,12 @@
 //! What may be typed after `orch model`.
 
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand, ValueEnum};
 use orchestrator_core::InstanceName;
+use orchestrator_core::memory::CacheType;
 use orchestrator_server::api::{ProviderName, SearchQuery};
 
 /// What may follow `orch model`.
@@ -31,6 +33,8 @@ Face and Ollama, and those that instances use.")]
     Import(ImportArguments),
     /// Removes models that no instance uses
     Prune(PruneArguments),
+    /// Tells whether a model fits this machine
+    Fit(FitArguments),
     /// Switches a runtime to another instance
     Activate(ActivateArguments),
     /// Tries a model from its source to a tool call
@@ -182,6 +186,58 @@ pub(crate) struct PruneArguments {
     pub(crate) keep: Vec<String>,
 }
 
+/// What may follow `orch model fit`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  orch model fit hf:Qwen/Qwen3-8B-GGUF:Q4_K_M
+  orch model fit models/qwen.gguf --context 32768
+  orch model fit ollama:qwen3 --kv q8_0 --parallel 4
+  orch model fit hf:owner/repo --gpu none --json
+
+Nothing is fetched but the header of the weights. Exits with
+39 if the model does not fit.")]
+pub(crate) struct FitArguments {
+    /// The model: a path or a reference
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// How many tokens the context holds
+    #[arg(long, value_name = "N")]
+    pub(crate) context: Option<NonZeroU32>,
+    /// How many requests are answered at once
+    #[arg(long, value_name = "N")]
+    pub(crate) parallel: Option<NonZeroU16>,
+    /// The type of the cache, such as f16, q8_0 or q4_0
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    pub(crate) kv: CacheType,
+    /// The device: auto, none, or its index
+    #[arg(long, value_name = "GPU", default_value = "auto")]
+    pub(crate) gpu: GpuArgument,
+}
+
+/// Which device a model is to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GpuArgument {
+    /// The best there is.
+    Auto,
+    /// The processor alone.
+    None,
+    /// The one with this number.
+    Index(u32),
+}
+
+impl FromStr for GpuArgument {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            number => number.parse().map(Self::Index).map_err(|_| "give `auto`, `none` or the index of a device"),
+        }
+    }
+}
+
 /// What may follow `orch model activate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -282,5 +338,13 @@ mod tests {
         for text in ["", "GB", "x", "1XB", "-1GB", "1e300TB", "inf", "nan", "1 2GB", "1GB2"] {
             assert!(text.parse::<SizeArgument>().is_err(), "`{text}` was accepted");
         }
+    }
+
+    #[test]
+    fn a_device_is_automatic_none_or_numbered() {
+        assert_eq!("auto".parse(), Ok(GpuArgument::Auto));
+        assert_eq!("none".parse(), Ok(GpuArgument::None));
+        assert_eq!("1".parse(), Ok(GpuArgument::Index(1)));
+        assert!("-1".parse::<GpuArgument>().is_err() && "cuda".parse::<GpuArgument>().is_err());
     }
 }

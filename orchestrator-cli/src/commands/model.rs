@@ -1,6 +1,7 @@
 //! `orch model`: one file for each of its commands.
 
 pub(crate) mod activate;
+pub(crate) mod fit;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod ls;

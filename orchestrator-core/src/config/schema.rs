@@ -9,6 +9,7 @@ use crate::error::Problem;
 use crate::event::Event;
 use crate::hardware::Hardware;
 use crate::instance::{InstanceSpec, InstanceSummary};
+use crate::memory::FitReport;
 use crate::model::{InstalledModel, PullPlan};
 use crate::operation::Operation;
 use crate::orchestrator::models::{Manifest, PruneReport};
@@ -28,6 +29,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("model-manifest", titled::<Manifest>("Manifest of the model store")),
         ("pull-plan", titled::<PullPlan>("Pull plan")),
         ("search-results", titled::<SearchResults>("Search results")),
+        ("fit-report", titled::<FitReport>("Fit report")),
         ("prune-report", titled::<PruneReport>("Prune report")),
         ("environment", titled::<EnvironmentStatus>("Environment")),
         ("hardware", titled::<Hardware>("Hardware")),

@@ -25,6 +25,7 @@ from orchestrator._orchestrator import connect as _connect
 from orchestrator.types import (
     EnvironmentStatus,
     Event,
+    FitReport,
     InstalledModel,
     InstanceDescription,
     InstanceSummary,
@@ -159,6 +160,9 @@ class AsyncOrchestrator:
 
     async def prune(self, *, dry_run: bool = False, until_bytes: int | None = None, keep: Sequence[str] = ()) -> PruneReport:
         return await self._call(Orchestrator.prune, dry_run=dry_run, until_bytes=until_bytes, keep=list(keep))
+
+    async def fit(self, reference: str, **settings: Any) -> FitReport:
+        return await self._call(Orchestrator.fit, reference, **settings)
 
     async def activate(self, name: str, *, wait: bool = True) -> Operation:
         begun = await self._call(Orchestrator.activate, name, wait=False)

@@ -205,6 +205,38 @@ class PruneReport(TypedDict):
     kept_bytes: int
 
 
+class FitNumbers(TypedDict):
+    """What is needed of one memory and what it has, in bytes."""
+
+    needed_bytes: int
+    margin_bytes: int
+    available_bytes: int
+    total_bytes: int
+
+
+class _FitReportKeys(TypedDict):
+    reference: str
+    #: ``is`` is ``fits``, ``fits_with_layers_on_host`` (with ``layers``), ``tight`` or ``does_not_fit``.
+    verdict: dict[str, Any]
+    confidence: Literal["measured", "estimated", "guessed"]
+    context: int
+    parallel: int
+    layers: int | None
+    host: FitNumbers
+    #: The GPU that is used: ``backend``, ``index``, ``name``, ``numbers``, ``layers``.
+    device: dict[str, Any] | None
+    breakdown: dict[str, Any]
+    prompt_cache_bytes: int
+    suggestions: dict[str, Any]
+
+
+class FitReport(_FitReportKeys, total=False):
+    """Whether a model fits, and what that is concluded from."""
+
+    #: What else should be known about running it here.
+    notes: list[str]
+
+
 class _FileProgressKeys(TypedDict):
     name: str
     done: int

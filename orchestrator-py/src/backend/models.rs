@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use orchestrator_core::memory::{FitReport, FitRequest};
 use orchestrator_core::model::{InstalledModel, ModelReference, PullPlan};
 use orchestrator_core::operation::Operation;
 use orchestrator_core::orchestrator::models::{ImportRequest, PruneReport, PullRequest, RemoveRequest};
@@ -78,6 +79,14 @@ impl Backend {
         match self {
             Self::Embedded(orchestrator) => orchestrator.prune_models(&body.into()).await,
             Self::Connected(client) => told(client.prune_models(&body).await),
+        }
+    }
+
+    /// Says whether a model fits the machine.
+    pub(crate) async fn fit(&self, reference: &ModelReference, settings: FitRequest) -> Result<FitReport, Problem> {
+        match self {
+            Self::Embedded(orchestrator) => orchestrator.fit(reference, settings).await,
+            Self::Connected(client) => told(client.fit(reference, settings).await),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use orchestrator_core::event::Timestamp;
+use orchestrator_core::memory::FitRequest;
 use orchestrator_core::model::ModelReference;
 use orchestrator_core::orchestrator::models::{ModelUser, PruneRequest};
 use orchestrator_core::provider::{ImportMode, ProviderKind};
@@ -206,6 +207,17 @@ impl From<PruneBody> for PruneRequest {
         let PruneBody { dry_run, until_bytes, keep } = body;
         Self { dry_run, until_bytes, keep }
     }
+}
+
+/// The body of `POST /api/v1/models/fit`: a model, and the settings of [`FitRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FitBody {
+    /// The model.
+    pub reference: ModelReference,
+    /// With which settings it is to fit. What is left out is as an instance would have it.
+    #[serde(default)]
+    pub settings: FitRequest,
 }
 
 /// A row of `GET /api/v1/models/usage`.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use orchestrator_core::InstanceName;
+use orchestrator_core::memory::{FitReport, FitRequest};
 use orchestrator_core::model::{InstalledModel, ModelReference, PullPlan};
 use orchestrator_core::operation::Operation;
 use orchestrator_core::orchestrator::models::PruneReport;
@@ -12,7 +13,7 @@ use orchestrator_core::runtime::RuntimeKind;
 
 use super::control::escape;
 use super::{Call, Client, ClientError, STOPPING, encode};
-use crate::api::{ActivateRequest, ImportBody, InstallBody, ModelUsage, ProviderName, ProviderRow, PruneBody, RemoveModelBody};
+use crate::api::{ActivateRequest, FitBody, ImportBody, InstallBody, ModelUsage, ProviderName, ProviderRow, PruneBody, RemoveModelBody};
 
 /// How long a call may take for which the daemon asks a source of models.
 const ASKING_A_SOURCE: Duration = Duration::from_secs(3 * 60);
@@ -82,6 +83,12 @@ impl Client {
     /// Removes models that no instance uses, the longest unused first.
     pub async fn prune_models(&self, request: &PruneBody) -> Result<PruneReport, ClientError> {
         self.json(Call::post("/api/v1/models/prune").body(encode(request)?).within(STOPPING)).await
+    }
+
+    /// Asks whether a model fits the daemon's machine. Of one that is elsewhere no more than the header is fetched.
+    pub async fn fit(&self, reference: &ModelReference, settings: FitRequest) -> Result<FitReport, ClientError> {
+        let body = FitBody { reference: reference.clone(), settings };
+        self.json(Call::post("/api/v1/models/fit").body(encode(&body)?).within(ASKING_A_SOURCE)).await
     }
 
     /// Begins to make an instance the active one of its runtime.

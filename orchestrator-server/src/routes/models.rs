@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use orchestrator_core::memory::FitReport;
 use orchestrator_core::model::{InstalledModel, ModelReference, PullPlan};
 use orchestrator_core::operation::Operation;
 use orchestrator_core::orchestrator::models::{ImportRequest, PruneReport, PullRequest, RemoveRequest};
@@ -13,7 +14,7 @@ use orchestrator_core::store::ModelRecord;
 use super::extract::JsonBody;
 use super::{Answer, Control, QueryOf};
 use crate::api::{
-    ActivateRequest, CatalogQuery, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
+    ActivateRequest, CatalogQuery, FitBody, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
     RemoveModelBody, SearchQuery,
 };
 use crate::error::Refused;
@@ -88,6 +89,11 @@ pub(super) async fn import(State(control): State<Control>, JsonBody(body): JsonB
 
 pub(super) async fn prune(State(control): State<Control>, JsonBody(body): JsonBody<PruneBody>) -> Answer<PruneReport> {
     Ok(Json(control.orchestrator.prune_models(&body.into()).await?))
+}
+
+/// Says whether a model fits this machine. Of one that is elsewhere no more than the header is fetched.
+pub(super) async fn fit(State(control): State<Control>, JsonBody(body): JsonBody<FitBody>) -> Answer<FitReport> {
+    Ok(Json(control.orchestrator.fit(&body.reference, body.settings).await?))
 }
 
 /// Begins to switch a runtime to another instance.

@@ -152,6 +152,8 @@ async fn bodies_and_queries_that_do_not_say_what_is_meant_are_refused() {
         ("remove", json!({ "reference": "hf:a/b" }), 404, "model.not_found"),
         ("import", json!({ "path": "/m/x.gguf", "copy": true }), 400, "request.invalid"),
         ("prune", json!({ "dryrun": true }), 400, "request.invalid"),
+        ("fit", json!({ "reference": "hf:a/b", "settings": { "ctx": 1 } }), 400, "request.invalid"),
+        ("fit", json!({ "reference": "ollama:qwen3" }), 503, "provider.unavailable"),
     ] {
         let (answered, _, problem) = send(&served, "POST", path, &body).await;
         assert_eq!((answered, problem["code"].as_str()), (status, Some(code)), "{path} {body}: {problem}");
