@@ -8,6 +8,7 @@ mod gateway;
 mod handover;
 mod homes;
 mod lifecycle;
+mod models;
 mod observability;
 mod queueing;
 mod recovery;
