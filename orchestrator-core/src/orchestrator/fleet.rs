@@ -105,13 +105,6 @@ impl Fleet {
         models
     }
 
-    /// Returns every usable configuration, as its file says.
-    pub(super) fn configurations(&self) -> Vec<(InstanceName, Arc<InstanceSpec>)> {
-        let members = self.read();
-        let usable = members.configured.iter().filter_map(|(name, spec)| Some((name.clone(), spec.as_ref().ok()?.clone())));
-        usable.collect()
-    }
-
     /// Returns every configuration that can be used.
     pub(super) fn configured_specs(&self) -> Vec<Arc<InstanceSpec>> {
         self.read().configured.values().flatten().cloned().collect()

@@ -13,8 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event::Timestamp;
+use crate::instance::spec::Backend;
+use crate::model::compatibility::{ModelTraits, compatible_devices, compatible_runtimes};
 use crate::model::{ModelFile, ModelFormat, ModelReference};
 use crate::provider::ProviderKind;
+use crate::runtime::RuntimeKind;
 use crate::store::{ModelRecord, StateStore};
 
 /// The version of the file's form.
@@ -58,15 +61,29 @@ pub struct ManifestModel {
     pub context_length: Option<u64>,
     /// Its licence.
     pub licence: Option<String>,
+    /// The runtimes that can run it, each with the kinds of device it can do so on.
+    pub compatible: Vec<CompatibleRuntime>,
     /// When it was installed.
     pub installed_at: Timestamp,
     /// When it was last used.
     pub last_used_at: Option<Timestamp>,
 }
 
+/// A runtime that can run a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CompatibleRuntime {
+    /// The runtime.
+    pub runtime: RuntimeKind,
+    /// The kinds of device.
+    pub devices: Vec<Backend>,
+}
+
 impl From<ModelRecord> for ManifestModel {
     fn from(ModelRecord { model, installed_at, last_used_at }: ModelRecord) -> Self {
         let provider = model.provider();
+        let traits = ModelTraits::from(&model);
+        let runtimes = compatible_runtimes(&traits).into_iter();
+        let compatible = runtimes.map(|runtime| CompatibleRuntime { runtime, devices: compatible_devices(&traits, runtime) }).collect();
         let files = match model.files.is_empty() {
             true => vec![ModelFile { path: model.path, size_bytes: model.size_bytes, sha256: None }],
             false => model.files,
@@ -83,6 +100,7 @@ impl From<ModelRecord> for ManifestModel {
             quantisation: model.quantisation,
             context_length: model.context_length,
             licence: model.licence,
+            compatible,
             installed_at,
             last_used_at,
         }

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::super::{Orchestrator, Services};
 use super::disk::{self, DiskLimits, DiskUse};
 use crate::config::daemon::ModelsConfig;
-use crate::error::{ErrorCode, Problem};
+use crate::error::{Coded as _, ErrorCode, Problem};
+use crate::instance::spec::Backend;
+use crate::model::compatibility::{self, Incompatibility, ModelTraits, RunTarget, compatible_runtimes};
 use crate::model::{ModelReference, PullPlan};
 use crate::operation::registry::OperationProgress;
 use crate::operation::{Operation, OperationKind, Progress, ProgressUpdate};
@@ -97,9 +99,7 @@ impl Orchestrator {
         let services = self.inner.services.clone();
         let provider = services.provider_of(&request.reference)?.clone();
         let plan = provider.resolve(&request.reference).await?;
-        if let Some(runtime) = request.runtime {
-            services.runtime(runtime)?;
-        }
+        self.check_compatible(&plan, request.runtime)?;
         let promise = promise_room(&services, provider.as_ref(), &plan).await?;
         confirm(&services, &plan, request.confirmed)?;
         let work = move |progress: OperationProgress, cancel: CancellationToken| async move {
@@ -108,6 +108,26 @@ impl Orchestrator {
             Ok(())
         };
         self.inner.operations.begin(kind, work).await
+    }
+
+    /// Refuses what nothing should run, and what the runtime that it is meant for cannot run. A model that no runtime of this build can
+    /// run may be meant for another program: that is only said.
+    fn check_compatible(&self, plan: &PullPlan, runtime: Option<RuntimeKind>) -> Result<(), Problem> {
+        let traits = ModelTraits::from(plan);
+        let target = |runtime| RunTarget { runtime, backend: Backend::Cpu, architectures: &[] };
+        if let Some(runtime) = runtime {
+            self.inner.services.runtime(runtime)?;
+            compatibility::check(&traits, &target(runtime)).map_err(|reason| incompatible(plan, &reason))?;
+            return Ok(());
+        }
+        match compatibility::check(&traits, &target(RuntimeKind::LlamaCpp)) {
+            Err(reason @ (Incompatibility::Pickle { .. } | Incompatibility::Part { .. })) => Err(incompatible(plan, &reason)),
+            Err(reason) if compatible_runtimes(&traits).is_empty() => {
+                self.warn(None, format!("no runtime here can run `{}`: {reason}", plan.reference));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Goes on with a pull that an earlier owner had begun.
@@ -147,6 +167,12 @@ async fn ask_again(
             return Err(ProviderError::Cancelled { reference: reference.clone() }.into());
         }
     }
+}
+
+fn incompatible(plan: &PullPlan, reason: &Incompatibility) -> Problem {
+    let mut problem = Problem::new(reason.code(), format!("`{}` cannot be run", plan.reference)).with_cause(reason.to_string());
+    problem.hint = reason.hint();
+    problem
 }
 
 fn confirm(services: &Services, plan: &PullPlan, confirmed: bool) -> Result<(), Problem> {

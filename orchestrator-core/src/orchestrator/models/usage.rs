@@ -33,9 +33,9 @@ impl Orchestrator {
                 || reference.as_file().is_some_and(|path| path == model.path || model.files.iter().any(|file| file.path == path))
         };
         let mut users: BTreeMap<InstanceName, bool> = BTreeMap::new();
-        for (name, spec) in self.inner.fleet.configurations() {
+        for spec in self.inner.fleet.configured_specs() {
             if uses(&spec.model.reference) {
-                users.insert(name, false);
+                users.insert(spec.name.clone(), false);
             }
         }
         for (name, handle) in self.inner.fleet.handles() {
