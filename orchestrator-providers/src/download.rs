@@ -10,19 +10,41 @@
 
 mod address;
 mod answer;
+mod blocks;
+mod board;
+mod checkpoint;
+mod checksum;
 mod client;
+mod disk;
 mod error;
+mod fetch;
+mod hasher;
+mod lane;
+mod lock;
+mod pace;
+mod part;
+mod patience;
 mod progress;
 mod proxy;
+mod reaction;
 mod redirect;
+mod remote_reader;
 mod request;
 mod resolver;
 mod settings;
+mod source;
+mod stall;
+mod store;
+mod stream;
+mod transfer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use orchestrator_core::model::Sha256Digest;
 use orchestrator_core::operation::FilePhase;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use address::{AddressClass, AddressPolicy, AddressRefusal};
@@ -30,10 +52,13 @@ pub use client::{HttpClient, SmallAnswer};
 pub use error::DownloadError;
 pub use progress::{FileObserver, PullProgress};
 pub use redirect::RedirectRefusal;
+pub use remote_reader::RemoteReader;
 pub use request::{RemoteFile, RemoteRequest, Secret, shown};
 pub use settings::{DownloadSettings, HttpSettings};
 
 use answer::{ByteRange, Content};
+use fetch::Job;
+use part::PartPaths;
 
 /// Where a file is fetched to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,14 +106,16 @@ pub struct Probe {
 #[derive(Debug, Clone)]
 pub struct Downloader {
     client: HttpClient,
-    settings: DownloadSettings,
+    settings: Arc<DownloadSettings>,
+    permits: Arc<Semaphore>,
 }
 
 impl Downloader {
     /// Makes a downloader.
     #[must_use]
     pub fn new(client: HttpClient, settings: DownloadSettings) -> Self {
-        Self { client, settings }
+        let permits = Arc::new(Semaphore::new(settings.connections_in_all.max(1)));
+        Self { client, settings: Arc::new(settings), permits }
     }
 
     /// Asks for the length and the tag of a file, by asking for its first byte: signed addresses often refuse `HEAD`.
@@ -122,37 +149,31 @@ impl Downloader {
         observer: &dyn FetchObserver,
         cancel: &CancellationToken,
     ) -> Result<Fetched, DownloadError> {
-        let _ = (file, target, observer, cancel, &self.settings);
-        todo!()
+        let job = Job {
+            client: &self.client,
+            settings: &self.settings,
+            permits: &self.permits,
+            file,
+            paths: PartPaths::of(&target.path),
+            observer,
+            cancel,
+            fetched: AtomicU64::new(0),
+        };
+        fetch::fetch(&job, target).await
     }
 
     /// Returns the bytes that are here already for a target: all, or the pieces of an earlier try.
     #[must_use]
     pub fn present_bytes(&self, target: &FetchTarget) -> u64 {
-        let _ = target;
-        todo!()
+        fetch::present_bytes(&target.path)
     }
 
     /// Opens a file at its source to be read, part by part, by a thread that may block.
     #[must_use]
     pub fn open_remote(&self, file: &RemoteFile, handle: tokio::runtime::Handle) -> RemoteReader {
-        let _ = (file, handle);
-        todo!()
+        RemoteReader::new(self.client.clone(), file, handle, self.settings.most_header_bytes)
     }
 }
 
-/// Reads a file at its source. Everything blocks: use it inside `spawn_blocking`.
-#[derive(Debug)]
-pub struct RemoteReader {}
-
-impl std::io::Read for RemoteReader {
-    fn read(&mut self, _buffer: &mut [u8]) -> std::io::Result<usize> {
-        todo!()
-    }
-}
-
-impl std::io::Seek for RemoteReader {
-    fn seek(&mut self, _position: std::io::SeekFrom) -> std::io::Result<u64> {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

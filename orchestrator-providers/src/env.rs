@@ -15,7 +15,7 @@ mod collect;
 mod failure;
 mod health;
 mod layout;
-mod lock;
+pub(crate) mod lock;
 mod log;
 mod manifest;
 mod prerequisites;

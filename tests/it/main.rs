@@ -7,6 +7,7 @@ mod faults;
 mod gateway;
 mod handover;
 mod homes;
+mod hugging_face;
 mod lifecycle;
 mod models;
 mod observability;

@@ -48,9 +48,8 @@ impl AddressClass {
         match address.segments() {
             [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
             // Mapped, and translated (NAT64): what is reached is the IPv4 address inside.
-            [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
             // 6to4 has it in front.
-            [0x2002, high, low, ..] => embedded(high, low),
+            [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => embedded(high, low),
             // Unspecified, IPv4-compatible, local NAT64, and all that is not global unicast.
             [0xfc00..=0xfdff, ..] => Self::Private,
             [0xfe80..=0xfebf, ..] => Self::LinkLocal,

@@ -2,6 +2,7 @@
 //! are at one origin only, and waits for nothing without end.
 
 use std::error::Error as _;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ enum Trust {
 }
 
 /// A small answer, whatever its status.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SmallAnswer {
     /// The status.
     pub status: StatusCode,
@@ -56,6 +57,18 @@ pub struct SmallAnswer {
     pub bytes: Bytes,
     /// The address that gave it, after all redirects.
     pub url: Url,
+}
+
+impl fmt::Debug for SmallAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers and the query of the address may hold secrets.
+        let bytes = self.bytes.len();
+        f.debug_struct("SmallAnswer")
+            .field("status", &self.status)
+            .field("url", &shown(&self.url))
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SmallAnswer {
@@ -69,7 +82,6 @@ impl SmallAnswer {
 }
 
 /// An answer whose body was not read yet.
-#[derive(Debug)]
 pub(super) struct Opened {
     /// The answer, not a redirect.
     pub(super) response: Response,
@@ -77,8 +89,6 @@ pub(super) struct Opened {
     pub(super) url: Url,
     /// Whether all of the way was at the origin that was asked.
     pub(super) at_home: bool,
-    /// Whether there was a redirect.
-    pub(super) redirected: bool,
     /// What the hub says about the file.
     pub(super) hub: HubHeaders,
 }
@@ -172,12 +182,18 @@ impl HttpClient {
             }
             let is_redirect = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             if !is_redirect {
-                return Ok(Opened { response, at_home: way.is_at_home(), redirected: url != request.url, hub, url });
+                return Ok(Opened { response, at_home: way.is_at_home(), hub, url });
             }
             let target = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
             let next = way.follow(target, &self.policy, self.most_redirects).cloned();
             url = next.map_err(|reason| DownloadError::RedirectRefused { url: shown(&url), target: shown_target(&url, target), reason })?;
         }
+    }
+
+    /// Reads a small body, with a limit on its length and on its time.
+    pub(super) async fn read_small(&self, response: Response, url: &Url, limit: usize) -> Result<Bytes, DownloadError> {
+        let late = |_| DownloadError::Stalled { url: shown(url), what: "no whole answer".to_owned(), after: self.small_timeout };
+        tokio::time::timeout(self.small_timeout, read_at_most(response, url, limit)).await.map_err(late)?
     }
 
     /// Reads what a host says with an answer that is no success.
@@ -246,7 +262,7 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 /// Reads a body that must not be longer than `limit` bytes.
-pub(super) async fn read_at_most(mut response: Response, url: &Url, limit: usize) -> Result<Bytes, DownloadError> {
+async fn read_at_most(mut response: Response, url: &Url, limit: usize) -> Result<Bytes, DownloadError> {
     let too_large = || DownloadError::TooLarge { url: shown(url), limit: u64::try_from(limit).unwrap_or(u64::MAX) };
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(url, &error))? {

@@ -52,7 +52,7 @@ pub enum DownloadError {
         after: Duration,
     },
     /// The host wants to know who we are, or does not know us.
-    #[error("`{url}` answered 401{}", said(message))]
+    #[error("`{url}` answered 401{}", said(message.as_deref()))]
     Unauthorized {
         /// The address.
         url: String,
@@ -60,7 +60,7 @@ pub enum DownloadError {
         message: Option<String>,
     },
     /// The host does not give it to us.
-    #[error("`{url}` answered 403{}", said(message))]
+    #[error("`{url}` answered 403{}", said(message.as_deref()))]
     Forbidden {
         /// The address.
         url: String,
@@ -78,7 +78,7 @@ pub enum DownloadError {
         retry_after: Option<Duration>,
     },
     /// The host answered with something else than a file.
-    #[error("`{url}` answered {status}{}", said(message))]
+    #[error("`{url}` answered {status}{}", said(message.as_deref()))]
     Status {
         /// The address.
         url: String,
@@ -188,8 +188,8 @@ pub enum DownloadError {
 }
 
 /// Returns what a host said, as the end of a message.
-fn said(message: &Option<String>) -> String {
-    message.as_ref().map_or_else(String::new, |message| format!(": {message}"))
+fn said(message: Option<&str>) -> String {
+    message.map_or_else(String::new, |message| format!(": {message}"))
 }
 
 impl DownloadError {

@@ -45,9 +45,10 @@ pub struct DownloadSettings {
     /// How many connections all files together get at most.
     pub connections_in_all: usize,
     /// How many bytes in all are asked for at once while nothing is known of the way. Divided by [`Self::connections`], this
-    /// is the shortest range that is asked for; what a killed download fetches again is less than all of them.
+    /// is the shortest range that is asked for. What a killed download fetches again is these, and the few blocks that were
+    /// about to be written: less than 8 MiB.
     pub window_bytes: u64,
-    /// The longest range that is asked for, where answers take long to begin.
+    /// The longest range that is asked for, where answers take long to begin because the source is far away.
     pub longest_range: u64,
     /// A connection that brings less than [`Self::stall_bytes`] in this time is given up.
     pub stall_window: Duration,
@@ -72,7 +73,7 @@ impl Default for DownloadSettings {
         Self {
             connections: 8,
             connections_in_all: 16,
-            window_bytes: 8 << 20,
+            window_bytes: 6 << 20,
             longest_range: 32 << 20,
             stall_window: Duration::from_secs(30),
             stall_bytes: 16 << 10,

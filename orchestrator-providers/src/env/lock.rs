@@ -29,7 +29,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Takes a lock if nobody holds it.
-pub(super) fn try_hold(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn try_hold(path: &Path) -> io::Result<Option<File>> {
     let file = open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -101,6 +101,51 @@ pub(super) fn configs() -> TaskResult<Vec<Vec<u8>>> {
     Ok(samples)
 }
 
+/// References to models, of every kind.
+pub(super) fn references() -> TaskResult<Vec<Vec<u8>>> {
+    let written = [
+        "hf:google/gemma-2b-it",
+        "hf:owner/repo@refs/pr/1:sub/model-Q8_0-00001-of-00003.gguf",
+        "hf:owner/repo:UD-Q4_K_XL",
+        "ollama:qwen3:0.6b",
+        "ollama:someone/model:latest",
+        "file:/models/a b.gguf",
+        "/models/../x.gguf",
+    ];
+    Ok(written.iter().map(|text| text.as_bytes().to_vec()).collect())
+}
+
+/// Answers of the Hugging Face hub: a repository of each kind, and a search.
+pub(super) fn listings() -> TaskResult<Vec<Vec<u8>>> {
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let large = "b".repeat(64);
+    let file = |name: &str| format!(r#"{{"rfilename":"{name}","blobId":"{commit}","size":134,"lfs":{{"sha256":"{large}","size":9999}}}}"#);
+    let repository = |names: &[&str]| {
+        let files: Vec<String> = names.iter().map(|name| file(name)).collect();
+        let card = r#""gated":"auto","cardData":{"license":"other","license_name":"gemma"},"tags":["license:mit"]"#;
+        format!(r#"{{"id":"a/b","sha":"{commit}",{card},"gguf":{{"architecture":"llama"}},"siblings":[{}]}}"#, files.join(","))
+    };
+    let written = [
+        repository(&[
+            "m-Q4_K_M.gguf",
+            "sub/m-UD-Q8_0-00001-of-00002.gguf",
+            "sub/m-UD-Q8_0-00002-of-00002.gguf",
+            "mmproj-F16.gguf",
+            "README.md",
+        ]),
+        repository(&[
+            "config.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.safetensors.index.json",
+        ]),
+        repository(&["model.gguf", "MODEL.gguf", "a/../../x", "pytorch_model.bin", "adapter_config.json"]),
+        r#"[{"id":"a/b-GGUF","modelId":"a/b-GGUF","downloads":5,"likes":2,"tags":["gguf"],"siblings":[{"rfilename":"b-Q8_0.gguf"}]}]"#
+            .to_owned(),
+    ];
+    Ok(written.into_iter().map(String::into_bytes).collect())
+}
+
 /// A model's header, after ten bytes of claims.
 pub(super) fn ggufs() -> TaskResult<Vec<Vec<u8>>> {
     let file = target_dir().join("fuzz-demo.gguf");
