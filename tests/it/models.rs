@@ -41,9 +41,12 @@ impl Site {
         // What follows the tensors is nobody's: a model as long as one likes.
         let mut big = small.clone();
         big.resize(BIG_BYTES, 7);
+        let mut demo = Repository::new("owner/Demo-GGUF").file("Demo-Q8_0.gguf", small).license("mit");
+        // By this the hub knows, and a search finds, what we can run.
+        demo.gguf = Some(json!({ "architecture": "llama" }));
         let world = World {
             repositories: vec![
-                Repository::new("owner/Demo-GGUF").file("Demo-Q8_0.gguf", small).license("mit"),
+                demo,
                 Repository::new("owner/Big-GGUF").file("Big-Q8_0.gguf", big),
                 Repository::new("owner/Two-GGUF").file("a-Q4_0.gguf", "a").file("b-Q4_0.gguf", "b"),
                 Repository::new("owner/Gated-GGUF").file("x-Q8_0.gguf", Content::seeded(1, 1_000)).access(Access::Gated),
@@ -174,7 +177,8 @@ fn a_model_goes_the_whole_way_from_a_hub_to_an_answer_and_away() {
     home.orch(&["rm", "--force", "first", "second"]).assert_ok();
     home.orch(&["model", "rm", DEMO]).assert_ok();
     assert!(references(&home.json(&["model", "ls"])).is_empty());
-    let left: Vec<_> = files_below(&home.path().join("huggingface")).into_iter().filter(|file| file.to_string_lossy().contains("blobs")).collect();
+    let left: Vec<_> =
+        files_below(&home.path().join("huggingface")).into_iter().filter(|file| file.to_string_lossy().contains("blobs")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -350,7 +354,8 @@ fn a_model_of_this_machine_is_registered_where_it_lies_and_copied_on_request() {
     home.orch(&["model", "rm", "own.gguf"]).assert_ok();
     assert!(own.exists(), "a file that lies elsewhere is not ours to remove");
     home.orch(&["model", "import", "own.gguf", "--copy"]).assert_ok();
-    let copies: Vec<_> = files_below(&home.path().join("models")).into_iter().filter(|file| file.extension().is_some_and(|end| end == "gguf")).collect();
+    let copies: Vec<_> =
+        files_below(&home.path().join("models")).into_iter().filter(|file| file.extension().is_some_and(|end| end == "gguf")).collect();
     assert_eq!(copies.len(), 1, "{copies:?}");
     home.orch(&["model", "fit", "own.gguf", "--gpu", "7"]).assert_fails(28, &["no device 7"]);
 }
@@ -366,7 +371,8 @@ fn a_model_is_switched_under_load_without_a_failed_request() {
     home.orch(&["model", "activate", "old"]).assert_ok();
     let endpoint = home.endpoint();
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..10).map(|_| chat_status(&endpoint, "llama_cpp")).collect::<Vec<_>>())).collect();
+        let clients: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..10).map(|_| chat_status(&endpoint, "llama_cpp")).collect::<Vec<_>>())).collect();
         home.orch(&["model", "activate", "new"]).assert_ok();
         for client in clients {
             assert!(client.join().unwrap().iter().all(|status| *status == 200));

@@ -1,6 +1,6 @@
 //! `orch model info`: what is known about a model; of one that is not here, what a pull would fetch.
 
-use orchestrator_core::model::{InstalledModel, ModelFormat, PullPlan};
+use orchestrator_core::model::{InstalledModel, ModelFile, ModelFormat, PullPlan};
 
 use crate::args::model::InfoArguments;
 use crate::context::Context;
@@ -44,7 +44,8 @@ pub(crate) fn render(model: &InstalledModel) -> String {
     facts.extend(model.revision.clone().map(|revision| ("revision", revision)));
     facts.extend(model.projector.as_ref().map(|path| ("projector", path.display().to_string())));
     if model.files.len() > 1 {
-        facts.extend(model.files.iter().map(|file| ("", format!("{}  {}", format::bytes(file.size_bytes), file.path.display()))));
+        let line = |file: &ModelFile| format!("{:>8}  {}", format::bytes(file.size_bytes), file.path.display());
+        facts.extend(model.files.iter().enumerate().map(|(index, file)| (if index == 0 { "files" } else { "" }, line(file))));
     }
     lines(&facts)
 }
