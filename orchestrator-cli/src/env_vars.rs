@@ -46,5 +46,9 @@ variables! {
     OLLAMA_HOST = "OLLAMA_HOST", "The address of a running Ollama.";
     OLLAMA_REGISTRY = "ORCH_OLLAMA_REGISTRY", "The registry of Ollama's library.";
     OLLAMA_CATALOGUE = "ORCH_OLLAMA_CATALOGUE", "The site that lists Ollama's library.";
+    HTTPS_PROXY = "HTTPS_PROXY", "The proxy for https; also in small letters.";
+    HTTP_PROXY = "HTTP_PROXY", "The proxy for http; also in small letters.";
+    ALL_PROXY = "ALL_PROXY", "The proxy for both; also in small letters.";
+    NO_PROXY = "NO_PROXY", "What is reached without a proxy.";
     NO_COLOR = "NO_COLOR", "Prints no colours, whatever its value.";
 }

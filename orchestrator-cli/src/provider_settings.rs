@@ -20,7 +20,10 @@ pub(crate) fn from_environment() -> ProviderSettings {
 fn variable(name: &str) -> Option<OsString> {
     match name {
         "PATH" => Some(std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_SEARCH_PATH.into())),
-        // Only what the help tells people of.
-        _ => env_vars::ALL.iter().find(|known| known.name == name)?.read(),
+        // Only what the help tells people of. Those of proxies are found in small letters too.
+        _ => {
+            let known = env_vars::ALL.iter().any(|known| known.name.eq_ignore_ascii_case(name));
+            std::env::var_os(name).filter(|value| known && !value.is_empty())
+        }
     }
 }

@@ -5,6 +5,9 @@ use super::answer::ByteRange;
 /// The unit of checkpoints, in bytes: what is not whole is fetched again.
 pub(super) const BLOCK_BYTES: u64 = 256 << 10;
 
+/// No file is longer: what says it is, lies. 16 TiB.
+pub(super) const LONGEST_FILE: u64 = 16 << 40;
+
 /// The blocks of a file of known length.
 #[derive(Debug, Clone)]
 pub(super) struct BlockMap {

@@ -14,7 +14,7 @@ use std::io::{self, Read as _, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{BLOCK_BYTES, block_count};
+use super::blocks::{BLOCK_BYTES, LONGEST_FILE, block_count};
 
 const VERSION: u32 = 1;
 /// The longest header that is read, in bytes.
@@ -77,7 +77,7 @@ impl Checkpoint {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().take(LONGEST_HEADER).position(|byte| *byte == b'\n')?;
         let identity: Identity = serde_json::from_slice(&bytes[..end]).ok()?;
-        if identity.version != VERSION || identity.block_bytes != BLOCK_BYTES {
+        if identity.version != VERSION || identity.block_bytes != BLOCK_BYTES || identity.size_bytes > LONGEST_FILE {
             return None;
         }
         let count = block_count(identity.size_bytes);

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{ByteRange, Content};
-use super::blocks::{BlockMap, block_count};
+use super::blocks::{BlockMap, LONGEST_FILE, block_count};
 use super::checkpoint::{Checkpoint, Identity};
 use super::client::HttpClient;
 use super::error::DownloadError;
@@ -183,7 +183,6 @@ impl Job<'_> {
             (None, _) => ByteRange { start: 0, end: pace.next_range(u64::MAX) },
         };
         let answer = self.contact(&mut patience, Some(asked)).await?;
-        patience.heard();
         let (range, total) = match answer.content {
             Content::Part { range, total } => (range, total),
             Content::Whole { .. } => return stream::fetch(self, Some(answer), patience, lock).await,
@@ -217,6 +216,9 @@ impl Job<'_> {
     }
 
     pub(super) fn check_length(&self, answer: &Answer, found: u64) -> Result<(), DownloadError> {
+        if found > LONGEST_FILE {
+            return Err(DownloadError::TooLarge { url: shown(&answer.opened.url), limit: LONGEST_FILE });
+        }
         match self.file.size_bytes {
             Some(expected) if expected != found => Err(DownloadError::LengthMismatch { url: shown(&answer.opened.url), expected, found }),
             _ => Ok(()),

@@ -29,15 +29,10 @@ impl Patience {
         }
     }
 
-    /// The source answered as it should.
-    pub(super) fn heard(&mut self) {
-        self.heard = true;
-    }
-
     /// Something new arrived.
     pub(super) fn progressed(&mut self) {
         self.failures = 0;
-        self.heard();
+        self.heard = true;
     }
 
     /// Something that was begun at `begun` failed. Returns how long to wait, or nothing when it failed often enough.

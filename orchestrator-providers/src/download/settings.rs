@@ -56,7 +56,7 @@ pub struct DownloadSettings {
     pub stall_bytes: u64,
     /// How often in a row something may fail without any progress.
     pub most_failures: u32,
-    /// How often in a row it may fail before anything was heard of the source.
+    /// How often in a row it may fail before anything of the file came.
     pub most_failures_at_first: u32,
     /// The wait after a first failure. It doubles with each.
     pub first_pause: Duration,
@@ -78,7 +78,7 @@ impl Default for DownloadSettings {
             stall_window: Duration::from_secs(30),
             stall_bytes: 16 << 10,
             most_failures: 10,
-            most_failures_at_first: 4,
+            most_failures_at_first: 5,
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             lock_poll: Duration::from_millis(50),

@@ -198,6 +198,23 @@ async fn a_portal_that_answers_with_a_page_is_not_taken_for_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_absurd_length_costs_nothing() {
+    for (total, is_absurd) in [(u64::MAX, true), (1 << 42, false)] {
+        let origin = Origin::start(move |ask| {
+            let range = ask.range().unwrap();
+            let part = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+            Reply::new(206, vec![0; range.len()]).with("Content-Range", part).with("ETag", "\"tag\"")
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let error = fetch(&origin, &unknown(&origin, "file"), folder.path()).await.unwrap_err();
+        let expected =
+            if is_absurd { matches!(error, DownloadError::TooLarge { .. }) } else { matches!(error, DownloadError::NoSpace { .. }) };
+        assert!(expected, "{error:?}");
+        assert_eq!(origin.asks().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_breaks_begins_anew_and_ends_at_some_time() {
     let data = content(MIB);
     let serve = |good_from: usize| {

@@ -53,7 +53,6 @@ async fn a_cancelled_download_ends_at_once_wherever_it_is() {
             while origin.asks().len() == asked {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
             watcher.cancel.cancel();
             Instant::now()
         };

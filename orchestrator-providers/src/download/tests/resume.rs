@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use super::*;
 use crate::download::blocks::BLOCK_BYTES;
+use crate::download::checkpoint::Identity;
 use crate::download::checksum::checksum;
 use server::Reply;
 
@@ -75,31 +76,44 @@ async fn a_whole_part_is_published_without_asking_anybody() {
     let origin = Origin::serving(Arc::clone(&data));
     let folder = tempfile::tempdir().unwrap();
     let file = promised(&origin, "file", &data);
-    // A folder in the place of the file: everything succeeds but the publication.
-    let target = target_in(folder.path()).path;
-    std::fs::create_dir_all(target.join("in the way")).unwrap();
-    let error = fetch(&origin, &file, folder.path()).await.unwrap_err();
-    assert!(matches!(error, DownloadError::Io { .. }), "{error}");
-    std::fs::remove_dir_all(&target).unwrap();
-    // Whether the first error came before or after the bytes, the second try needs no more than all of them.
-    fetch(&origin, &file, folder.path()).await.unwrap();
-    std::fs::remove_file(&target).unwrap();
-    assert!(read_back(&origin, &file, folder.path(), &data).await);
-}
-
-/// Leaves a whole part with its checkpoint, as a kill right before publication does, and fetches.
-async fn read_back(origin: &Origin, file: &RemoteFile, folder: &Path, data: &[u8]) -> bool {
-    use crate::download::checkpoint::Identity;
+    // As a kill right before publication leaves it.
     let digest = file.digest.as_ref().map(|digest| digest.as_str().to_owned());
     let identity = Identity::new(shown(&file.request.url), data.len() as u64, None, digest);
-    let mut part = PartPaths::of(&target_in(folder).path).begin(&identity, None).unwrap();
-    part.file.write_all_at(data, 0).unwrap();
+    let mut part = PartPaths::of(&target_in(folder.path()).path).begin(&identity, None).unwrap();
+    part.file.write_all_at(&data, 0).unwrap();
     for (index, block) in data.chunks(usize::try_from(BLOCK_BYTES).unwrap()).enumerate() {
         part.log.as_mut().unwrap().add(index as u64, checksum(block)).unwrap();
     }
-    let asked = origin.asks().len();
-    let fetched = fetch(origin, file, folder).await.unwrap();
-    fetched.fetched_bytes == 0 && origin.asks().len() == asked && read(folder) == data
+    let fetched = fetch(&origin, &file, folder.path()).await.unwrap();
+    assert_eq!((fetched.fetched_bytes, origin.asks().len()), (0, 0));
+    assert!(read(folder.path()) == *data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_part_that_only_has_a_tag_is_asked_for_its_first_byte() {
+    let data = content(2 * MIB + 1);
+    let origin = Origin::serving(Arc::clone(&data));
+    let folder = tempfile::tempdir().unwrap();
+    let file = unknown(&origin, "file");
+    let identity = Identity::new(shown(&file.request.url), data.len() as u64, Some("tag".to_owned()), None);
+    let mut part = PartPaths::of(&target_in(folder.path()).path).begin(&identity, None).unwrap();
+    part.file.write_all_at(&data, 0).unwrap();
+    let blocks: Vec<_> = data.chunks(usize::try_from(BLOCK_BYTES).unwrap()).map(checksum).collect();
+    // The last block, of one byte, is missing: it is asked for and nothing else.
+    for (index, block) in blocks[..blocks.len() - 1].iter().enumerate() {
+        part.log.as_mut().unwrap().add(index as u64, *block).unwrap();
+    }
+    let fetched = fetch(&origin, &file, folder.path()).await.unwrap();
+    assert_eq!((fetched.fetched_bytes, origin.sent()), (1, 1));
+    let mut part = PartPaths::of(&target_in(folder.path()).path).begin(&identity, None).unwrap();
+    part.file.write_all_at(&data, 0).unwrap();
+    for (index, block) in blocks.iter().enumerate() {
+        part.log.as_mut().unwrap().add(index as u64, *block).unwrap();
+    }
+    std::fs::remove_file(target_in(folder.path()).path).unwrap();
+    let fetched = fetch(&origin, &file, folder.path()).await.unwrap();
+    assert_eq!((fetched.fetched_bytes, origin.asks().len(), origin.sent()), (0, 2, 2));
+    assert!(read(folder.path()) == *data);
 }
 
 #[tokio::test(flavor = "multi_thread")]
