@@ -2,7 +2,7 @@
 //!
 //! Prints its endpoints as one line of JSON, and serves until it is ended or its time is over. What it serves is a
 //! `World` of `orchestrator_tests::hub` as JSON; a small demonstration, without one. Below `/fake/` of each host there
-//! are `GET hosts`, `GET|DELETE seen`, `POST|DELETE rules`, `POST limits` and `POST additions`.
+//! are `GET hosts`, `GET sent`, `GET seen`, `POST forget`, `POST|DELETE rules`, `POST limits` and `POST additions`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is for the program that started it")]
 

@@ -11,9 +11,12 @@ fn holds(number: u8, count: u32) {
     assert_eq!(report.tried, count);
     let violations: Vec<_> = report.violations.iter().map(|violation| (violation.seed, &violation.what, &violation.log)).collect();
     assert!(violations.is_empty(), "see `cargo xtask faults {number} --count 1 --seed SEED`: {violations:#?}");
-    for (what, measure) in &report.measures {
+    for (what, measure) in &report.measures.times {
         let median = measure.quantile(0.5);
         assert!(measure.goal.is_none_or(|goal| median <= goal * PATIENCE), "{what}: {median:?}");
+    }
+    for (what, measure) in &report.measures.bytes {
+        assert!(measure.is_within(), "{what}: {measure:?}");
     }
 }
 

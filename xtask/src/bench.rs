@@ -4,6 +4,7 @@
 
 mod client;
 mod daemon;
+mod download;
 mod first_token;
 mod gateway;
 mod home;
@@ -38,6 +39,8 @@ pub(crate) enum Bench {
     FirstToken,
     /// How long it takes until another model answers, beside llama.cpp's own router.
     Swap,
+    /// Fetching a model from a hub on this machine, beside curl and huggingface_hub; what is fetched again after a kill.
+    Download,
     /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
     Toolcall,
 }
@@ -53,6 +56,7 @@ pub(crate) fn run(what: Bench) -> TaskResult {
         Bench::Gateway => gateway::run(),
         Bench::FirstToken => first_token::run(),
         Bench::Swap => swap::run(),
+        Bench::Download => download::run(),
         Bench::Toolcall => toolcall::run(),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use orchestrator_core::error::{Coded, ErrorCode};
-use orchestrator_core::provider::{Provider, ProviderError};
+use orchestrator_core::provider::{ModelQuery, Provider, ProviderError};
 use orchestrator_tests::hub::{Misbehaviour, Part, Repository, Rule};
 
 use super::{Rig, model, quantised};
@@ -97,12 +97,12 @@ async fn a_search_that_lies_finds_nothing_that_cannot_be_named() {
     let mut odd = Repository::new("maker/../../model");
     odd.gguf = Some(serde_json::json!({}));
     let rig = Rig::new([odd]);
-    let found = rig.provider.search(&Default::default()).await.unwrap();
+    let found = rig.provider.search(&ModelQuery::default()).await.unwrap();
     assert!(found.models.is_empty(), "{found:?}");
     for how in [Misbehaviour::BrokenJson, Misbehaviour::HugeJson(64), Misbehaviour::DeepJson(100_000)] {
         rig.hub.clear_rules();
         rig.hub.rule(Rule::new(how.clone()).part(Part::Search));
-        let error = rig.provider.search(&Default::default()).await.unwrap_err();
+        let error = rig.provider.search(&ModelQuery::default()).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::ProviderUnavailable, "{how:?}: {error}");
     }
 }

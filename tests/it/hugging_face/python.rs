@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Rig, quantised, snapshot};
 
-/// The package from PyPI, with the version that is known to work.
+/// The package from `PyPI`, with the version that is known to work.
 const PACKAGE: &str = "huggingface_hub==2.4.0";
 
 /// Returns a Python that has the package. It is installed once, below the build folder, so that a second run is quick.
@@ -63,7 +63,9 @@ async fn what_is_pulled_here_is_found_by_python() {
     assert_eq!(told, json!(folder.path));
     let told = ask(&rig, SCAN);
     assert_eq!(told, json!({ "warnings": [], "repos": [["maker/model", 6, ["main"]], ["maker/model-GGUF", 3, ["main"]]] }));
-    assert_eq!(rig.hub.seen().len(), asked, "Python asks nothing for what is here");
+    // It may ask for other things, such as `/api/agent-harnesses`.
+    let since: Vec<_> = rig.hub.seen().into_iter().skip(asked).map(|seen| seen.path).filter(|path| path.contains("maker")).collect();
+    assert_eq!(since, Vec::<String>::new(), "Python asks nothing for what is here");
 
     // With the network Python asks for the newest state, and fetches nothing.
     let sent = rig.hub.bytes_sent("");
@@ -98,10 +100,12 @@ async fn what_python_downloads_is_found_here_and_not_fetched_again() {
 #[tokio::test]
 async fn files_of_python_without_links_are_found_as_well() {
     let rig = Rig::new([quantised()]);
-    let path = ask(
-        &rig,
-        "import os\nos.environ['X']=''\nfrom huggingface_hub import constants, file_download\nfile_download.are_symlinks_supported = lambda *a, **k: False\ntold = hf_hub_download('maker/model-GGUF', 'model-Q4_K_M.gguf')",
-    );
+    let script = r#"
+from huggingface_hub import file_download
+file_download.are_symlinks_supported = lambda *_, **__: False
+told = hf_hub_download("maker/model-GGUF", "model-Q4_K_M.gguf")
+"#;
+    let path = ask(&rig, script);
     let path = PathBuf::from(path.as_str().unwrap());
     assert!(std::fs::symlink_metadata(&path).unwrap().is_file(), "no link");
     let model = rig.locate("hf:maker/model-GGUF").await.unwrap();

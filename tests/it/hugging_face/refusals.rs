@@ -16,7 +16,7 @@ fn guarded() -> World {
         repositories: vec![
             Repository::new("maker/gated").access(Access::Gated).file("m-Q8_0.gguf", model()).license("gemma"),
             Repository::new("maker/private").access(Access::Private).file("m-Q8_0.gguf", model()),
-            quantised().named("v1"),
+            Repository { gguf: Some(serde_json::json!({ "architecture": "llama" })), ..quantised().named("v1") },
         ],
         accounts: vec![account("hf_in", &["maker/gated", "maker/private"]), account("hf_out", &[])],
         ..World::default()
@@ -43,9 +43,14 @@ async fn a_gate_is_explained_to_whoever_stands_before_it() {
     let (code, words) = refusal(Some("hf_out"), "hf:maker/gated").await;
     assert_eq!(code, ErrorCode::ModelAccessDenied);
     assert!(words.contains("account of this token"), "{words}");
+    let outside = Rig::with_world(guarded(), None);
+    let plan = outside.resolve("hf:maker/gated").await.unwrap();
+    let (code, words) = said(&outside.provider.header(&plan).await.unwrap_err());
+    assert_eq!(code, ErrorCode::ModelAccessDenied, "{words}");
     let rig = Rig::with_world(guarded(), Some("hf_in"));
     let plan = rig.resolve("hf:maker/gated").await.unwrap();
     assert!(plan.gated);
+    assert!(rig.provider.header(&plan).await.is_ok());
     assert_eq!(plan.licence.as_deref(), Some("gemma"));
     rig.fetch(&plan).await.unwrap();
 }

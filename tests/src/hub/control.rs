@@ -29,7 +29,8 @@ pub(super) fn answer(hub: &Hub, request: &Request) -> Option<Answer> {
     let answer = match (request.method.as_str(), path) {
         ("GET", "hosts") => Answer::json(Part::Other, 200, hub.hosts()),
         ("GET", "seen") => Answer::json(Part::Other, 200, json!(hub.seen())),
-        ("DELETE", "seen") => {
+        ("GET", "sent") => Answer::json(Part::Other, 200, json!({ "bytes": hub.bytes_sent("") })),
+        ("POST", "forget") => {
             hub.forget_seen();
             done()
         }

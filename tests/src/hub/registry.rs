@@ -60,6 +60,7 @@ fn manifest(world: &World, namespace: &str, name: &str, tag: &str) -> Answer {
 fn blob(world: &World, origins: &Origins, digest: &str) -> Answer {
     match digest.strip_prefix("sha256:").filter(|digest| world.blob(digest).is_some()) {
         Some(digest) => Answer::redirect(307, &link_to_blob(origins, digest)),
+        None if world.bait().is_some() => Answer::redirect(307, &format!("{}/bait", origins.cdn())),
         None => error(Part::Redirect, 404, "BLOB_UNKNOWN", "blob unknown to registry"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use orchestrator_core::model::{FileRole, InstalledModel, PullPlan};
 use orchestrator_core::operation::FilePhase;
 use orchestrator_core::provider::{ProviderError, PullWatch};
@@ -12,6 +12,15 @@ use super::cache::publish::CacheError;
 use super::plan::{CheckedFile, CheckedPlan, has_blob, in_snapshot};
 use super::{HuggingFace, Remote, Wanted, installed};
 use crate::download::{FetchObserver, FetchTarget, PullProgress};
+
+/// What is not here of a plan, by its place.
+#[derive(Debug, Default)]
+struct Missing {
+    /// What the snapshot lacks.
+    unlinked: BTreeSet<usize>,
+    /// What of it has to be fetched.
+    unfetched: BTreeSet<usize>,
+}
 
 /// How many files are fetched side by side. Large ones share the downloader's connections anyway.
 const SIDE_BY_SIDE: usize = 4;
@@ -23,7 +32,7 @@ impl HuggingFace {
         let checked = CheckedPlan::of(plan)?;
         let remote = self.remote(Some(&plan.reference))?;
         let missing = self.prepare(wanted, &checked).await?;
-        let fetched = self.fetch_missing(remote, wanted, plan, &checked, &missing, watch).await;
+        let fetched = self.fetch_missing(remote, wanted, plan, &checked, &missing.unfetched, watch).await;
         if let Err(error) = fetched {
             let (repository, commit) = (wanted.repository.to_owned(), checked.commit.clone());
             let tidied = self.blocking(wanted.reference, move |cache| {
@@ -34,23 +43,29 @@ impl HuggingFace {
             let _ = tidied.await;
             return Err(error);
         }
-        self.publish(wanted, checked).await
+        self.publish(wanted, checked, missing).await
     }
 
-    /// Makes the folders, and finds the files that are not here.
-    async fn prepare(&self, wanted: Wanted<'_>, checked: &CheckedPlan) -> Result<BTreeSet<usize>, ProviderError> {
+    /// Finds the files that are not here, and makes the folders for them. Where everything is in its place nothing is
+    /// written: a cache may be read-only.
+    async fn prepare(&self, wanted: Wanted<'_>, checked: &CheckedPlan) -> Result<Missing, ProviderError> {
         let (repository, checked) = (wanted.repository.to_owned(), checked.clone());
         self.blocking(wanted.reference, move |cache| {
             let repository = cache.repository(&repository);
+            let absent = |file: &CheckedFile| !in_snapshot(&repository, &checked.commit, &file.listed);
+            let unlinked: BTreeSet<usize> = (0..).zip(&checked.files).filter(|(_, file)| absent(file)).map(|(index, _)| index).collect();
+            if unlinked.is_empty() {
+                return Ok(Missing::default());
+            }
             repository.prepare(&checked.commit).map_err(store)?;
-            let mut missing = BTreeSet::new();
-            for (index, file) in checked.files.iter().enumerate() {
+            let mut unfetched = BTreeSet::new();
+            for (index, file) in checked.files.iter().enumerate().filter(|(index, _)| unlinked.contains(index)) {
                 repository.clear_blob(&file.digest).map_err(store)?;
-                if !in_snapshot(&repository, &checked.commit, &file.listed) && !has_blob(&repository, &file.listed) {
-                    missing.insert(index);
+                if !has_blob(&repository, &file.listed) {
+                    unfetched.insert(index);
                 }
             }
-            Ok(missing)
+            Ok(Missing { unlinked, unfetched })
         })
         .await
     }
@@ -71,32 +86,45 @@ impl HuggingFace {
             progress.file(index).present(file.listed.size_bytes.unwrap_or(0));
             progress.file(index).phase(FilePhase::Done);
         }
+        let cancel = watch.cancel.child_token();
         // The same content twice in a repository is one blob: fetched once, found by the other.
         let fetch = |index: usize| {
-            let (repository, progress, asked) = (&repository, &progress, &asked);
+            let (repository, progress, asked, cancel) = (&repository, &progress, &asked, &cancel);
             async move {
                 let Some(file) = checked.files.get(index) else { return Ok(()) };
                 let source = remote.api.file(wanted.repository, &checked.commit, &file.listed);
                 let target = FetchTarget { path: repository.blob(&file.digest), lock: repository.lock(&file.digest) };
-                let fetched = remote.downloader.fetch(&source, &target, &progress.file(index), watch.cancel).await;
+                let fetched = remote.downloader.fetch(&source, &target, &progress.file(index), cancel).await;
                 fetched.map(drop).map_err(|error| super::explain::failed(asked, plan.gated, error))
             }
         };
-        stream::iter(missing.iter().copied().map(fetch)).buffer_unordered(SIDE_BY_SIDE).try_collect::<()>().await
+        // After a failure the others are ended and waited for: they put what they have in order before anyone tries again.
+        let mut running = stream::iter(missing.iter().copied().map(fetch)).buffer_unordered(SIDE_BY_SIDE);
+        let mut outcome = Ok(());
+        while let Some(fetched) = running.next().await {
+            if let (Err(error), true) = (fetched, outcome.is_ok()) {
+                outcome = Err(error);
+                cancel.cancel();
+            }
+        }
+        outcome
     }
 
     /// Links the files into the snapshot, the first one of the weights last; then says where the branch stands.
-    async fn publish(&self, wanted: Wanted<'_>, checked: CheckedPlan) -> Result<InstalledModel, ProviderError> {
+    async fn publish(&self, wanted: Wanted<'_>, checked: CheckedPlan, missing: Missing) -> Result<InstalledModel, ProviderError> {
         let reference = wanted.reference.clone();
         self.blocking(wanted.reference, move |cache| {
             let wanted = Wanted::of(&reference)?;
             let repository = cache.repository(wanted.repository);
-            for file in in_order_of_publication(&checked.files) {
-                if !in_snapshot(&repository, &checked.commit, &file.listed) {
-                    repository.publish(&checked.commit, &file.listed.name, &file.digest).map_err(store)?;
-                }
+            // Whoever looks while this goes on must not find weights without what belongs to them: the first comes last.
+            for (_, file) in checked.files.iter().enumerate().rev().filter(|(index, _)| missing.unlinked.contains(index)) {
+                repository.publish(&checked.commit, &file.listed.name, &file.digest).map_err(store)?;
             }
-            repository.write_reference(wanted.revision_or_main(), &checked.commit).map_err(store)?;
+            match repository.write_reference(wanted.revision_or_main(), &checked.commit) {
+                Err(error) if !missing.unlinked.is_empty() => return Err(store(error)),
+                Err(error) => tracing::debug!(path = %error.path.display(), error = %error.source, "the branch is not written down"),
+                Ok(()) => {}
+            }
             look(&cache, &reference, &checked)
         })
         .await
@@ -113,11 +141,6 @@ fn look(
     installed::at_commit(cache, reference, &checked.commit, first)
 }
 
-/// Whoever looks while this goes on must not find weights without what belongs to them.
-fn in_order_of_publication(files: &[CheckedFile]) -> impl Iterator<Item = &CheckedFile> {
-    files.iter().rev()
-}
-
-pub(super) fn store(error: CacheError) -> ProviderError {
+fn store(error: CacheError) -> ProviderError {
     ProviderError::Store { action: error.action, path: error.path, source: error.source }
 }

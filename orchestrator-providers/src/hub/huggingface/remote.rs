@@ -1,15 +1,18 @@
 //! Reads the header of a model: from this machine where its files are here, else by parts of the files at the hub.
 
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 
-use orchestrator_core::model::gguf::{GgufExtent, GgufHeader, GgufReadOptions};
-use orchestrator_core::model::safetensors::{SafetensorsFile, SafetensorsHeader, SafetensorsIndex, SafetensorsLimits, TransformersConfig};
+use orchestrator_core::model::gguf::{GgufError, GgufExtent, GgufHeader, GgufReadOptions};
+use orchestrator_core::model::safetensors::{
+    SafetensorsError, SafetensorsFile, SafetensorsHeader, SafetensorsIndex, SafetensorsLimits, TransformersConfig,
+};
 use orchestrator_core::model::{FileRole, ModelFormat, ModelHeader, PullPlan, SafetensorsModel};
 use orchestrator_core::provider::ProviderError;
 
 use super::cache::CachedRepository;
 use super::plan::{CheckedFile, CheckedPlan, has_blob, in_snapshot};
-use super::{HuggingFace, Remote, Wanted, snapshot};
+use super::{HuggingFace, Remote, Wanted, explain, snapshot};
+use crate::download::DownloadError;
 
 /// How many files of a model are looked into.
 const MOST_FILES: usize = 1_000;
@@ -83,7 +86,7 @@ impl Source<'_> {
         for file in self.weights() {
             let extent = GgufExtent::whole(self.size(file)?);
             let read = GgufHeader::read_from(self.open(file)?, extent, &GgufReadOptions::default());
-            parts.push(read.map_err(|error| self.unreadable(file, &error))?);
+            parts.push(read.map_err(|error| self.bad_gguf(file, error))?);
         }
         ModelHeader::gguf_of_parts(parts).ok_or_else(|| invalid(self.plan, "it has no weights".to_owned()))
     }
@@ -93,9 +96,9 @@ impl Source<'_> {
         let limits = SafetensorsLimits::default();
         let find = |name: &str| self.checked.files.iter().find(|file| file.listed.name.as_str() == name);
         let config = find(snapshot::CONFIG).ok_or_else(|| invalid(self.plan, "it has no `config.json`".to_owned()))?;
-        let described = TransformersConfig::read_from(self.open(config)?, &limits).map_err(|error| self.unreadable(config, &error))?;
+        let described = TransformersConfig::read_from(self.open(config)?, &limits).map_err(|error| self.bad_safetensors(config, error))?;
         let index = match find(snapshot::INDEX) {
-            Some(file) => Some(SafetensorsIndex::read_from(self.open(file)?, &limits).map_err(|error| self.unreadable(file, &error))?),
+            Some(file) => Some(SafetensorsIndex::read_from(self.open(file)?, &limits).map_err(|error| self.bad_safetensors(file, error))?),
             None => None,
         };
         let mut files = Vec::new();
@@ -104,21 +107,41 @@ impl Source<'_> {
             let read = SafetensorsHeader::read_from(self.open(file)?, self.size(file)?, &limits);
             files.push(SafetensorsFile {
                 name: file.listed.name.as_str().to_owned(),
-                header: read.map_err(|error| self.unreadable(file, &error))?,
+                header: read.map_err(|error| self.bad_safetensors(file, error))?,
             });
         }
         SafetensorsModel::try_new(described, files, index.as_ref()).map_err(|error| invalid(self.plan, error.to_string()))
     }
 
-    fn unreadable(&self, file: &CheckedFile, error: &dyn std::error::Error) -> ProviderError {
-        // The network's own words stand below those of the format.
-        let mut reason = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            reason = format!("{reason}: {cause}");
-            next = cause.source();
+    fn bad_gguf(&self, file: &CheckedFile, error: GgufError) -> ProviderError {
+        match error {
+            GgufError::Unreadable { source } => self.unreadable(source),
+            other => self.bad(file, &other.to_string()),
         }
-        invalid(self.plan, format!("the header of `{}` cannot be read: {reason}", file.listed.name.as_str()))
+    }
+
+    fn bad_safetensors(&self, file: &CheckedFile, error: SafetensorsError) -> ProviderError {
+        match error {
+            SafetensorsError::Unreadable { source } => self.unreadable(source),
+            other => self.bad(file, &other.to_string()),
+        }
+    }
+
+    fn bad(&self, file: &CheckedFile, reason: &str) -> ProviderError {
+        invalid(self.plan, format!("the header of `{}` cannot be used: {reason}", file.listed.name.as_str()))
+    }
+
+    /// Explains why bytes could not be read. What the reader of a remote file met is inside its error.
+    fn unreadable(&self, error: io::Error) -> ProviderError {
+        let reference = self.plan.reference.clone();
+        let met = match error.downcast::<DownloadError>() {
+            Ok(met) => met,
+            Err(source) => return ProviderError::Unreadable { reference, source },
+        };
+        match Wanted::of(&self.plan.reference) {
+            Ok(wanted) => explain::failed(&self.remote.asked(wanted), self.plan.gated, met),
+            Err(error) => error,
+        }
     }
 }
 
