@@ -226,6 +226,7 @@ impl Orchestrator {
     }
 
     /// Registers a file or folder that lies on the machine; with `copy` it is copied into the store.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is ours")]
     #[pyo3(signature = (path, *, copy = false, progress = None))]
     fn import_model<'py>(
         &self,
@@ -245,7 +246,7 @@ impl Orchestrator {
     /// more than `until_bytes`; with `dry_run` it is only told which would go.
     #[pyo3(signature = (*, dry_run = false, until_bytes = None, keep = Vec::new()))]
     fn prune<'py>(&self, py: Python<'py>, dry_run: bool, until_bytes: Option<u64>, keep: Vec<String>) -> PyResult<Bound<'py, PyAny>> {
-        let keep = keep.iter().map(|reference| model(py, reference)).collect::<PyResult<Vec<_>>>()?;
+        let keep = keep.into_iter().map(|reference| model(py, &reference)).collect::<PyResult<Vec<_>>>()?;
         to_python(py, &ask(py, self.backend(py)?.prune(PruneBody { dry_run, until_bytes, keep }))?)
     }
 

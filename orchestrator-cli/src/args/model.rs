@@ -187,6 +187,7 @@ pub(crate) struct PruneArguments {
 }
 
 /// What may follow `orch model fit`.
+#[expect(clippy::doc_markdown, reason = "the doc comments are help texts, where backticks would stand as they are")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -207,7 +208,7 @@ pub(crate) struct FitArguments {
     /// How many requests are answered at once
     #[arg(long, value_name = "N")]
     pub(crate) parallel: Option<NonZeroU16>,
-    /// The type of the cache, such as f16, q8_0 or q4_0
+    /// How the cache is stored: f16, bf16, q8_0, q4_0, …
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     pub(crate) kv: CacheType,
     /// The device: auto, none, or its index

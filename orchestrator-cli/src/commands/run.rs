@@ -24,7 +24,7 @@ const LARGEST_PROMPT: u64 = 16 * 1024 * 1024;
 
 /// Chats with a model.
 pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(), CommandError> {
-    let name = match unless_interrupted(None, Box::pin(understand(context, &arguments.target))).await? {
+    let name = match understand(context, &arguments.target)? {
         Target::Instance(name) => name,
         Target::Model(model) => Box::pin(instance_of_model(context, &model)).await?,
     };
@@ -61,7 +61,7 @@ enum Target {
     Model(ModelReference),
 }
 
-async fn understand(context: &Context, target: &str) -> Result<Target, CommandError> {
+fn understand(context: &Context, target: &str) -> Result<Target, CommandError> {
     if !model_argument::looks_like_model(target) {
         return Ok(Target::Instance(InstanceName::try_new(target).map_err(Problem::from)?));
     }

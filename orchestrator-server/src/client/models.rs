@@ -16,7 +16,7 @@ use super::{Call, Client, ClientError, STOPPING, encode};
 use crate::api::{ActivateRequest, FitBody, ImportBody, InstallBody, ModelUsage, ProviderName, ProviderRow, PruneBody, RemoveModelBody};
 
 /// How long a call may take for which the daemon asks a source of models.
-const ASKING_A_SOURCE: Duration = Duration::from_secs(3 * 60);
+const ASKING_A_SOURCE: Duration = Duration::from_mins(3);
 
 impl Client {
     /// Lists the models that are on the machine.

@@ -74,17 +74,17 @@ pub(super) async fn plan(State(control): State<Control>, QueryOf(query): QueryOf
 
 pub(super) async fn install(State(control): State<Control>, JsonBody(body): JsonBody<InstallBody>) -> Result<Response, Refused> {
     let request = PullRequest { reference: body.reference()?, confirmed: body.confirm, runtime: body.runtime()? };
-    Ok(accepted(control.orchestrator.pull_model(request).await?))
+    Ok(accepted(&control.orchestrator.pull_model(request).await?))
 }
 
 pub(super) async fn remove(State(control): State<Control>, JsonBody(body): JsonBody<RemoveModelBody>) -> Result<Response, Refused> {
     let request = RemoveRequest { reference: body.reference, force: body.force };
-    Ok(accepted(control.orchestrator.remove_model(request).await?))
+    Ok(accepted(&control.orchestrator.remove_model(request).await?))
 }
 
 pub(super) async fn import(State(control): State<Control>, JsonBody(body): JsonBody<ImportBody>) -> Result<Response, Refused> {
     let request = ImportRequest { path: body.path, mode: body.mode };
-    Ok(accepted(control.orchestrator.import_model(request).await?))
+    Ok(accepted(&control.orchestrator.import_model(request).await?))
 }
 
 pub(super) async fn prune(State(control): State<Control>, JsonBody(body): JsonBody<PruneBody>) -> Answer<PruneReport> {
@@ -98,12 +98,12 @@ pub(super) async fn fit(State(control): State<Control>, JsonBody(body): JsonBody
 
 /// Begins to switch a runtime to another instance.
 pub(super) async fn activate(State(control): State<Control>, JsonBody(request): JsonBody<ActivateRequest>) -> Result<Response, Refused> {
-    Ok(accepted(control.orchestrator.activate(&request.instance).await?))
+    Ok(accepted(&control.orchestrator.activate(&request.instance).await?))
 }
 
 /// Says that a job was begun, and where to ask for it.
-fn accepted(operation: Operation) -> Response {
-    let mut response = (StatusCode::ACCEPTED, Json(&operation)).into_response();
+fn accepted(operation: &Operation) -> Response {
+    let mut response = (StatusCode::ACCEPTED, Json(operation)).into_response();
     if let Ok(place) = HeaderValue::try_from(format!("/api/v1/models/operations/{}", operation.id)) {
         response.headers_mut().insert(header::LOCATION, place);
     }

@@ -80,17 +80,16 @@ pub(super) async fn real_model(
     model: ModelReference,
     ledger: &Ledger,
 ) -> Result<ModelReference, CommandError> {
-    let found = match fetch::look(client, &model).await? {
-        Some(found) => found,
-        None => {
-            let begun = fetch::begin(context, client, &model, Consent::Asked).await?;
-            ledger.began_operation(client, &begun);
-            let mut step = steps.begin(format!("pulling {model}"));
-            let pulled = follow::to_the_end(context, client, begun, &mut step).await;
-            ledger.ended_operation();
-            pulled?;
-            client.model_info(&model).await?
-        }
+    let found = if let Some(found) = fetch::look(client, &model).await? {
+        found
+    } else {
+        let begun = fetch::begin(context, client, &model, Consent::Asked).await?;
+        ledger.began_operation(client, &begun);
+        let mut step = steps.begin(format!("pulling {model}"));
+        let pulled = follow::to_the_end(context, client, begun, &mut step).await;
+        ledger.ended_operation();
+        pulled?;
+        client.model_info(&model).await?
     };
     let step = steps.begin(format!("model {model}"));
     step.succeed(&format!("model {} of {} is there", model.short_name(), format::bytes(found.size_bytes)));

@@ -81,8 +81,8 @@ async fn a_pull_is_asked_for_watched_and_cancelled_by_any_client() {
     let id = operation["id"].as_str().unwrap().to_owned();
     assert_eq!((status, operation["kind"]["kind"].as_str()), (202, Some("pull")), "{operation}");
     assert!(head.contains(&format!("location: /api/v1/models/operations/{id}")), "{head}");
-    let (status, _, list) = send(&served, "GET", "operations", &Value::Null).await;
-    assert_eq!((status, &list[0]["id"]), (200, &operation["id"]));
+    let (status, _, operations) = send(&served, "GET", "operations", &Value::Null).await;
+    assert_eq!((status, &operations[0]["id"]), (200, &operation["id"]));
     assert_eq!(send(&served, "GET", &format!("operations/{id}"), &Value::Null).await.2["kind"], operation["kind"]);
     let follow = format!("GET /api/v1/models/operations/{id} HTTP/1.1\nhost: localhost\naccept: text/event-stream\nconnection: close\n\n");
     let (events, cancelled) = tokio::join!(served.raw(&follow), async {
