@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,13 @@ def test_a_model_that_an_instance_names_is_kept(home: Home, orch: Orchestrator) 
 
 
 def test_what_is_no_model_is_told_apart(orch: Orchestrator, tmp_path: Path) -> None:
-    for call, code in [
+    calls: list[tuple[Callable[[], object], str]] = [
         (lambda: orch.pull("nonsense"), "model.reference_invalid"),
         (lambda: orch.plan("hf:../x"), "model.reference_invalid"),
         (lambda: orch.import_model(tmp_path / "missing.gguf"), "model.not_found"),
         (lambda: orch.remove("file:/no/such.gguf"), "model.not_found"),
-    ]:
+    ]
+    for call, code in calls:
         with pytest.raises(ModelError) as caught:
             call()
         assert caught.value.code == code
