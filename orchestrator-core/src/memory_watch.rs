@@ -5,6 +5,7 @@
 
 mod alarm;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tracing::Instrument;
 use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::event_log::EventLog;
 use crate::hardware::{Device, DeviceUse, HardwareProbe};
+use crate::instance::spec::Backend;
 use alarm::MemoryAlarm;
 
 /// The time between two looks.
@@ -47,9 +49,19 @@ impl MachineMemory {
     /// Returns the GPU memory that these processes hold together, in bytes; `None` when no GPU tells of any of them.
     #[must_use]
     pub fn device_bytes_of(&self, pids: &[u32]) -> Option<u64> {
-        let held = self.uses.iter().filter(|held| pids.contains(&held.pid)).map(|held| held.memory_bytes);
-        held.reduce(u64::saturating_add)
+        held_by(&self.uses, pids).into_values().reduce(u64::saturating_add)
     }
+}
+
+/// Returns what these processes hold together of each GPU that tells of them, in bytes by its kind and number.
+#[must_use]
+pub(crate) fn held_by(uses: &[DeviceUse], pids: &[u32]) -> BTreeMap<(Backend, u32), u64> {
+    let mut held: BTreeMap<(Backend, u32), u64> = BTreeMap::new();
+    for seen in uses.iter().filter(|seen| pids.contains(&seen.pid)) {
+        let total = held.entry((seen.backend, seen.index)).or_default();
+        *total = total.saturating_add(seen.memory_bytes);
+    }
+    held
 }
 
 /// Something that a person should know for as long as it is so.

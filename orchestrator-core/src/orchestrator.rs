@@ -9,6 +9,7 @@ mod environments;
 mod fit;
 mod fleet;
 mod handover;
+mod hardware;
 mod instances;
 mod lease;
 pub mod models;
@@ -31,7 +32,6 @@ use tokio_util::task::TaskTracker;
 use crate::config::DaemonConfig;
 use crate::error::Problem;
 use crate::event::{Event, EventDraft};
-use crate::hardware::Hardware;
 use crate::memory_watch::MemoryWatch;
 use crate::paths::Paths;
 
@@ -121,11 +121,6 @@ impl Orchestrator {
     /// Asks the earlier owners of this home that still answer requests to end at once.
     pub fn end_predecessors(&self) {
         self.inner.services.predecessors.end_all();
-    }
-
-    /// Returns what this machine has.
-    pub async fn hardware(&self) -> Hardware {
-        self.inner.services.hardware.probe().await
     }
 
     /// Returns how full the machine's memory is, and asks it anew where that is wanted.

@@ -62,6 +62,10 @@ pub const INSTANCE_VARIABLE: &str = "ORCH_INSTANCE";
 /// The variable that holds the address the server listens at.
 pub const LISTEN_VARIABLE: &str = "ORCH_LISTEN";
 
+/// How often a process that has only just begun is asked whose it is, before it is believed without a word.
+const FIRST_WORDS: u32 = 50;
+const FIRST_WORDS_POLL: Duration = Duration::from_millis(2);
+
 /// Starts plans as processes of this machine.
 #[derive(Debug, Clone)]
 pub struct LocalLauncher {
@@ -129,6 +133,12 @@ impl Launcher for LocalLauncher {
         let stamp = Stamp { pid: process.pid, start_ticks: process.start_ticks };
         let Some(handle) = ProcessHandle::open(stamp)? else { return Ok(None) };
         let kin = Arc::new(self.kin(instance, Some(stamp)));
+        // One that has only just begun says in a moment whose it is. One that never says so is known by its number and start.
+        let mut patience = FIRST_WORDS;
+        while patience > 0 && table::is_silent_yet(stamp.pid) {
+            tokio::time::sleep(FIRST_WORDS_POLL).await;
+            patience -= 1;
+        }
         // The first look remembers the whole tree, and shows whether the process says that it is somebody else's. Nothing
         // that it started is older than it is.
         let tree = workload::look(&kin, MarkScope::StartedSince(stamp.start_ticks)).await?;

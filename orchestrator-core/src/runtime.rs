@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::env::{EnvRegistry, Environment};
 use crate::error::{Coded, ErrorCode};
+use crate::hardware::EngineDevice;
 use crate::instance::{ExitCause, InstanceSpec};
 use crate::launcher::LaunchPlan;
 use crate::memory::LoadSettings;
@@ -49,6 +50,17 @@ pub enum Engine {
     },
     /// A launcher script inside an environment.
     Environment(Environment),
+}
+
+impl Engine {
+    /// Returns its name for people: its file, or its environment.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Binary { path } => path.display().to_string(),
+            Self::Environment(environment) => format!("environment {}", environment.key),
+        }
+    }
 }
 
 /// Everything a launch plan is made from.
@@ -154,6 +166,18 @@ pub trait Runtime: Send + Sync {
 
     /// Finds the engine for an instance: the configured program, then the search path, then the environment.
     async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError>;
+
+    /// Returns the engines that are found without any configuration.
+    fn engines_at_hand(&self) -> Vec<Engine> {
+        Vec::new()
+    }
+
+    /// Asks an engine what it could run models on besides the processor. Starts a program for a moment, and is done
+    /// within seconds.
+    async fn devices_of(&self, engine: &Engine) -> Result<Vec<EngineDevice>, RuntimeError> {
+        let _ = engine;
+        Ok(Vec::new())
+    }
 
     /// Returns the path that answers 200 when a server of this kind is ready.
     fn health_path(&self) -> &'static str;

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::daemon::LimitsConfig;
 use crate::error::Problem;
-use crate::hardware::Hardware;
+use crate::hardware::{Device, Hardware, place_of};
 use crate::instance::{InstanceSpec, InstanceState};
 use crate::names::InstanceName;
 use crate::runtime::RuntimeKind;
@@ -69,6 +69,8 @@ pub(crate) struct Scheduler {
 struct Desk {
     policy: Policy,
     limits: LimitsConfig,
+    /// The machine's GPUs. A pool of GPU memory is called by its place here.
+    devices: Arc<[Device]>,
     /// Which operations have a kind of engine to themselves, in words.
     exclusive: HashMap<RuntimeKind, String>,
     names: HashMap<MemberId, InstanceName>,
@@ -89,6 +91,7 @@ impl Scheduler {
         let desk = Desk {
             policy: Policy::new(budget_of(limits, None), rules_of(limits)),
             limits: limits.clone(),
+            devices: Arc::default(),
             exclusive: HashMap::new(),
             names: HashMap::new(),
             requests: HashMap::new(),
@@ -106,8 +109,14 @@ impl Scheduler {
         let (budget, rules) = (budget_of(limits, Some(hardware)), rules_of(limits));
         self.decide(|desk, now| {
             desk.limits = limits.clone();
+            desk.devices = hardware.devices.clone().into();
             desk.policy.reconfigure(budget, rules, now);
         });
+    }
+
+    /// Returns the GPUs that are known, by their places.
+    pub(crate) fn devices(&self) -> Arc<[Device]> {
+        self.lock().devices.clone()
     }
 
     /// Returns the limits in force.
@@ -154,6 +163,11 @@ impl Scheduler {
     pub(crate) fn observe(self: &Arc<Self>, id: MemberId, state: &InstanceState) {
         let observation = observation_of(state);
         self.decide(|desk, now| desk.policy.observe(id, observation, now));
+    }
+
+    /// Prefers others that serve the same as an instance for so long; no longer, when that is no time at all.
+    pub(crate) fn shun(self: &Arc<Self>, id: MemberId, pause: Duration) {
+        self.decide(|desk, now| desk.policy.shun(id, pause, now));
     }
 
     /// Says that an instance's server serves nobody any more, and that its room is not free yet.
@@ -564,10 +578,12 @@ fn budget_of(limits: &LimitsConfig, hardware: Option<&Hardware>) -> Budget {
     let host = limits.memory_mb.map(|mib| mib.saturating_mul(MIB));
     let host = host.or_else(|| part(hardware?.memory_total_bytes, HOST_PERCENT));
     budget.memory.extend(host.map(|bytes| (MemoryPool::Host, bytes)));
-    for device in hardware.iter().flat_map(|hardware| &hardware.devices) {
+    let devices = hardware.map_or(&[][..], |hardware| &hardware.devices);
+    for device in devices {
         let configured = limits.device_memory_mb.map(|mib| mib.saturating_mul(MIB));
         let bytes = configured.or_else(|| part(device.memory_total_bytes, DEVICE_PERCENT));
-        budget.memory.extend(bytes.map(|bytes| (MemoryPool::Device(device.index), bytes)));
+        let pool = MemoryPool::Device(place_of(devices, device.backend, device.index));
+        budget.memory.extend(bytes.map(|bytes| (pool, bytes)));
     }
     budget
 }

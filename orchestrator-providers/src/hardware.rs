@@ -1,113 +1,103 @@
-//! What a Linux machine has, from `/proc` and the control groups.
+//! What a Linux machine has: processors and memory, and GPUs in every way they can be seen.
 //!
-//! Owns: processors and memory, bounded by the container we may be in. GPUs are not looked for yet: the list of
-//! devices is empty, and comes with the memory of models.
+//! | way | which GPUs | what it needs |
+//! | --- | --- | --- |
+//! | [`nvml`] | NVIDIA's | `libnvidia-ml.so.1`, part of the driver |
+//! | [`sysfs`] | AMD's | nothing |
+//! | [`vulkan`] | the rest | `libvulkan.so.1` and a driver |
+//!
+//! None of them need be there, and none is linked: libraries are loaded at run time, each in a thread of its own
+//! ([`lookout`]), once. Vulkan drivers are large and load much; they are asked where the kernel shows a GPU that none of the
+//! others tells of, or where a person wants to know everything ([`LinuxHardware::thorough`]). What was seen is [`merge`]d.
+//!
+//! Apple's Metal is not here: nothing of this project runs on macOS yet.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+mod host;
+mod lookout;
+mod merge;
+mod nvml;
+mod sysfs;
+mod vulkan;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator_core::hardware::{Hardware, HardwareProbe};
+use orchestrator_core::hardware::{Device, DeviceUse, Hardware, HardwareProbe};
+
+use host::{Host, HostMemory};
+use lookout::{Lookout, Opener, Patience};
+use sysfs::Sysfs;
 
 /// Looks at a Linux machine.
-#[derive(Debug, Clone)]
 pub struct LinuxHardware {
-    proc: PathBuf,
-    cgroup: PathBuf,
-    /// The processor's name, read once: it never changes, and reading it wakes every processor of the machine.
-    cpu_name: Arc<OnceLock<Option<String>>>,
+    host: Host,
+    sysfs: Sysfs,
+    nvml: Lookout,
+    vulkan: Lookout,
+    looks_everywhere: bool,
 }
 
 impl Default for LinuxHardware {
     fn default() -> Self {
-        Self { proc: PathBuf::from("/proc"), cgroup: PathBuf::from("/sys/fs/cgroup"), cpu_name: Arc::default() }
+        let host = Host::at("/proc".into(), "/sys/fs/cgroup".into());
+        Self::with(host, Sysfs::default(), Arc::new(nvml::open), Arc::new(vulkan::open))
     }
 }
 
-/// A limit of memory and how much of it is used, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct MemoryLimit {
-    limit: u64,
-    used: u64,
+/// What files tell.
+#[derive(Debug, Default)]
+struct Files {
+    cpu_name: Option<String>,
+    memory: HostMemory,
+    amd: Vec<Device>,
+    usable: Vec<Option<String>>,
+}
+
+impl LinuxHardware {
+    /// Looks in every way there is, also where another one has told enough.
+    #[must_use]
+    pub fn thorough() -> Self {
+        Self { looks_everywhere: true, ..Self::default() }
+    }
+
+    fn with(host: Host, sysfs: Sysfs, nvml: Opener, vulkan: Opener) -> Self {
+        let lookout = |name, open| Lookout::new(name, open, Patience::default());
+        Self { host, sysfs, nvml: lookout(nvml::NAME, nvml), vulkan: lookout(vulkan::NAME, vulkan), looks_everywhere: false }
+    }
+
+    async fn files(&self) -> Files {
+        let (host, sysfs) = (self.host.clone(), self.sysfs.clone());
+        let look = move || Files { cpu_name: host.cpu_name(), memory: host.memory(), amd: sysfs.devices(), usable: sysfs.usable() };
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    }
 }
 
 #[async_trait]
 impl HardwareProbe for LinuxHardware {
     async fn probe(&self) -> Hardware {
-        let here = self.clone();
         let cpu_count = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
-        let (cpu_name, memory) =
-            tokio::task::spawn_blocking(move || (here.cpu_name.get_or_init(|| here.cpu_name()).clone(), here.memory()))
-                .await
-                .unwrap_or_default();
-        Hardware { cpu_name, cpu_count, memory_total_bytes: memory.0, memory_available_bytes: memory.1, devices: Vec::new() }
-    }
-}
-
-impl LinuxHardware {
-    fn cpu_name(&self) -> Option<String> {
-        let text = fs::read_to_string(self.proc.join("cpuinfo")).ok()?;
-        // ARM has no `model name`; some of its kernels name the board instead.
-        let value = |name: &str| {
-            text.lines()
-                .filter_map(|line| line.split_once(':'))
-                .find(|(key, _)| key.trim() == name)
-                .map(|(_, value)| value.trim().to_owned())
-        };
-        value("model name").or_else(|| value("Model")).or_else(|| value("Hardware")).filter(|name| !name.is_empty())
-    }
-
-    /// Returns the whole and the available memory in bytes: the machine's, or the narrowest limit's above us.
-    fn memory(&self) -> (u64, u64) {
-        let text = fs::read_to_string(self.proc.join("meminfo")).unwrap_or_default();
-        let mut total = meminfo(&text, "MemTotal").unwrap_or(0);
-        let mut available = meminfo(&text, "MemAvailable").or_else(|| meminfo(&text, "MemFree")).unwrap_or(0);
-        for limit in self.limits() {
-            total = total.min(limit.limit);
-            available = available.min(limit.limit.saturating_sub(limit.used));
+        let (files, nvidia) = tokio::join!(self.files(), self.nvml.devices());
+        let told = |slot: &String| nvidia.iter().chain(&files.amd).any(|device| device.pci_bus_id.as_ref() == Some(slot));
+        let is_untold = |slot: &Option<String>| !slot.as_ref().is_some_and(told);
+        let needs_vulkan = self.looks_everywhere || files.usable.iter().any(is_untold);
+        let others = if needs_vulkan { self.vulkan.devices().await } else { Vec::new() };
+        Hardware {
+            cpu_name: files.cpu_name,
+            cpu_count,
+            memory_total_bytes: files.memory.total,
+            memory_available_bytes: files.memory.available,
+            devices: merge::merge([nvidia, files.amd, others], files.memory),
+            engines: Vec::new(),
         }
-        (total, available)
     }
 
-    /// Returns the limits of every control group we are in, from our own up to the root.
-    fn limits(&self) -> Vec<MemoryLimit> {
-        let ours = fs::read_to_string(self.proc.join("self/cgroup")).unwrap_or_default();
-        let mut limits = Vec::new();
-        for line in ours.lines() {
-            let mut parts = line.splitn(3, ':');
-            let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
-            let (root, files) = if controllers.is_empty() {
-                (self.cgroup.clone(), ["memory.max", "memory.current", "inactive_file"])
-            } else if controllers.split(',').any(|controller| controller == "memory") {
-                (self.cgroup.join("memory"), ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"])
-            } else {
-                continue;
-            };
-            for folder in Path::new(path.trim_start_matches('/')).ancestors().filter(|part| !part.starts_with("..")) {
-                limits.extend(limit_in(&root.join(folder), files));
-            }
-        }
-        limits
+    async fn device_uses(&self) -> Vec<DeviceUse> {
+        let sysfs = self.sysfs.clone();
+        let of_files = tokio::task::spawn_blocking(move || sysfs.uses(&sysfs.devices()));
+        let (of_files, mut uses) = tokio::join!(of_files, self.nvml.uses());
+        uses.extend(of_files.unwrap_or_default());
+        uses
     }
-}
-
-/// Reads the limit of one control group. `max`, or a number beyond every machine, is no limit.
-fn limit_in(folder: &Path, [limit, used, inactive]: [&str; 3]) -> Option<MemoryLimit> {
-    const NO_LIMIT: u64 = 1 << 60;
-    let number = |file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
-    let limit = number(limit).filter(|limit| *limit < NO_LIMIT)?;
-    // Pages of files count as used and are given back when somebody needs them.
-    let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-    let given_back = stat.lines().filter_map(|line| line.split_once(' ')).find(|(key, _)| *key == inactive);
-    let given_back = given_back.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0);
-    Some(MemoryLimit { limit, used: number(used).unwrap_or(0).saturating_sub(given_back) })
-}
-
-/// Reads a line of `/proc/meminfo`, which counts in KiB.
-fn meminfo(text: &str, name: &str) -> Option<u64> {
-    let (_, value) = text.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| *key == name)?;
-    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]

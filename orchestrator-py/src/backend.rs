@@ -12,6 +12,7 @@ use orchestrator_core::config::load_daemon_config;
 use orchestrator_core::env::EnvironmentStatus;
 use orchestrator_core::error::Coded;
 use orchestrator_core::event::Event;
+use orchestrator_core::hardware::Hardware;
 use orchestrator_core::instance::logs::{LogLine, LogStream};
 use orchestrator_core::instance::{InstanceState, InstanceSummary};
 use orchestrator_core::operation::Operation;
@@ -159,6 +160,14 @@ impl Backend {
             (Self::Embedded(orchestrator), None) => orchestrator.last_events(limit).await,
             (Self::Connected(client), Some(after)) => told(client.events(after, limit).await),
             (Self::Connected(client), None) => told(client.last_events(limit).await),
+        }
+    }
+
+    /// Returns what the machine has.
+    pub(crate) async fn hardware(&self) -> Result<Hardware, Problem> {
+        match self {
+            Self::Embedded(orchestrator) => Ok(orchestrator.hardware().await),
+            Self::Connected(client) => told(client.hardware().await),
         }
     }
 

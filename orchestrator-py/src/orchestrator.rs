@@ -297,6 +297,11 @@ impl Orchestrator {
         ask(py, backend.cancel(id))
     }
 
+    /// Returns what the machine has: processors, memory, GPUs.
+    fn hardware<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_python(py, &ask(py, self.backend(py)?.hardware())?)
+    }
+
     /// Lists the environments that are installed or could be.
     fn envs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_python(py, &ask(py, self.backend(py)?.environments())?)

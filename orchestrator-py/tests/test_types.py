@@ -46,6 +46,7 @@ def test_a_part_has_the_keys_of_its_schema(kind: Any, file: str, name: str) -> N
         (types.SearchResults, "search-results"),
         (types.PruneReport, "prune-report"),
         (types.FitReport, "fit-report"),
+        (types.Hardware, "hardware"),
     ],
 )
 def test_a_type_has_the_keys_of_its_schema(kind: Any, file: str) -> None:
@@ -67,6 +68,7 @@ def test_what_is_returned_has_the_keys_of_its_type(home: Home, orch: Orchestrato
         (description["model"], types.InstalledModel),
         (orch.logs("demo")[0], types.LogLine),
         (orch.envs()[0], types.EnvironmentStatus),
+        (orch.hardware(), types.Hardware),
     ]
     for value, kind in pairs:
         assert kind.__required_keys__ <= set(value) <= set(get_type_hints(kind)), kind

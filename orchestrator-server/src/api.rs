@@ -146,6 +146,15 @@ pub struct FollowQuery {
     pub follow: bool,
 }
 
+/// The query of `GET /api/v1/hardware`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HardwareQuery {
+    /// Whether engines are asked what they could use; they are started for that, for a moment.
+    #[serde(default)]
+    pub engine: bool,
+}
+
 /// The body of `POST /api/v1/shutdown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

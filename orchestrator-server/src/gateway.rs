@@ -63,6 +63,9 @@ pub(crate) trait Admission: Clone + Send + Sync + 'static {
     /// Waits for a place in an instance that serves `model`, starting it where it does not run.
     fn admit(&self, model: &str, requester: Requester) -> impl Future<Output = Result<Self::Lease, Problem>> + Send;
 
+    /// Prefers other instances of the same model for so long; no longer, when that is no time at all.
+    fn shun(&self, instance: &InstanceName, pause: Duration);
+
     /// Records what happened to a request.
     fn record(&self, event: EventDraft);
 

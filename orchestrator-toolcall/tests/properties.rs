@@ -82,6 +82,9 @@ proptest! {
 
     #[test]
     fn trailing_prose_changes_nothing(seed: u64, prose in "[a-zA-Zäß.,;!?'()*# \n-]{0,80}") {
+        // A comma and then something in quotes is what more of the same data looks like, after a closer too many: that is
+        // refused, whatever it was meant as.
+        prop_assume!(!prose.trim_start().strip_prefix(',').is_some_and(|rest| rest.trim_start().starts_with('\'')));
         let mut case = Case::new(seed);
         let text = case.clean();
         let alone = case.set.parse(&text, Finish::Stop);

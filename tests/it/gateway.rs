@@ -7,7 +7,7 @@ use orchestrator_tests::home::SOON;
 use orchestrator_tests::{Behaviour, TestHome, http, wait_until};
 use serde_json::{Value, json};
 
-use crate::support::{Edit as _, starts};
+use crate::support::{Edit as _, chat_status, starts};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -230,4 +230,21 @@ fn a_port_of_the_gateway_that_is_taken_is_named() {
     let outcome = home.orch(&["ps"]);
     assert_ne!(outcome.status, 0, "{outcome:#?}");
     assert!(outcome.stderr.contains(&port.to_string()) && outcome.stderr.contains("hint:"), "{outcome:#?}");
+}
+
+#[test]
+fn an_instance_that_fails_its_requests_is_left_alone_while_another_one_serves_the_same_model() {
+    let home = TestHome::new();
+    home.add("failing", &Behaviour { model_status: Some(500), ..Behaviour::default() });
+    home.add("healthy", &Behaviour::default());
+    home.orch(&["up", "failing", "healthy"]).assert_ok();
+    let endpoint = home.endpoint();
+    // Both have the same model: its name means either.
+    let model = home.model().file_stem().unwrap().to_str().unwrap().to_owned();
+    let statuses: Vec<u16> = (0..40).map(|_| chat_status(&endpoint, &model)).collect();
+    let failed = statuses.iter().filter(|status| **status == 500).count();
+    // Five, and on a machine that is slow to ask now and then one that finds out whether it answers again.
+    assert!((5..10).contains(&failed), "{statuses:?}");
+    assert_eq!(home.stats("failing").requests, failed as u64);
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 500)), "nobody is refused: {statuses:?}");
 }

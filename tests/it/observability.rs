@@ -47,6 +47,26 @@ fn metrics_tell_of_requests_tokens_states_and_restarts() {
 }
 
 #[test]
+fn the_machine_and_what_engines_make_of_it_are_told() {
+    let home = TestHome::new();
+    home.add("mine", &Behaviour::default());
+    let endpoint = home.endpoint();
+    let ask = |path: &str| http::send(&endpoint, "GET", path, b"").unwrap();
+    let plain: Value = serde_json::from_str(&ask("/api/v1/hardware").text().unwrap()).unwrap();
+    assert!(plain["cpu_count"].as_u64().unwrap() > 0 && plain["devices"].is_array() && plain.get("engines").is_none(), "{plain}");
+    let asked: Value = serde_json::from_str(&ask("/api/v1/hardware?engine=true").text().unwrap()).unwrap();
+    let engines = asked["engines"].as_array().unwrap();
+    let fake = engines.iter().find(|engine| engine["devices"][0]["id"] == "Fake0").unwrap_or_else(|| panic!("{asked}"));
+    assert_eq!((&fake["runtime"], &fake["devices"][0]["name"]), (&json!("llama_cpp"), &json!("Fake GPU (of nothing)")));
+    assert_eq!(fake["devices"][0]["memory_total_bytes"], json!(8192_u64 << 20));
+    assert_eq!(ask("/api/v1/hardware?engine=perhaps").status, 400);
+    let report = orchestrator_tests::home::run(home.command(&["doctor", "--json"])).json();
+    assert!(report["hardware"]["memory_total_bytes"].as_u64().unwrap() > 0, "{report}");
+    let names: Vec<_> = report["checks"].as_array().unwrap().iter().filter_map(|check| check["name"].as_str()).collect();
+    assert!(names.contains(&"machine") && names.contains(&"gpus"), "{names:?}");
+}
+
+#[test]
 fn a_log_for_programs_has_the_request_and_the_instance_in_each_line_about_them() {
     let home = TestHome::new();
     std::fs::write(home.path().join("config.yaml"), "gateway:\n  port: 0\nlog:\n  format: json\n").unwrap();

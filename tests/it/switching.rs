@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use orchestrator_tests::home::SOON;
+use orchestrator_tests::processes::{is_alive, kill};
 use orchestrator_tests::{Behaviour, TestHome, http, wait_until};
 use serde_json::json;
 
@@ -44,6 +46,51 @@ fn a_model_that_does_not_come_up_is_rolled_back() {
     assert_eq!(home.row("old")["state"], "ready");
     assert_eq!(chat_status(&home.endpoint(), "llama_cpp"), 200);
     home.orch(&["model", "activate", "nobody"]).assert_fails(20, &["nobody"]);
+}
+
+/// Begins to switch from `old` to a model that takes for ever to load, and kills the daemon on the way. Returns what asked.
+fn interrupted_switch(home: &TestHome) -> std::process::Child {
+    home.add("old", &Behaviour::default());
+    home.add("new", &Behaviour { load_ms: 200_000, ..Behaviour::default() });
+    home.orch(&["model", "activate", "old"]).assert_ok();
+    let asking = home.command(&["model", "activate", "new"]).spawn().unwrap();
+    home.wait_for_row("new", "it loads", |row| row["state"] == "loading");
+    assert_eq!(home.row("old")["state"], "stopped");
+    let daemon = home.daemon_pid();
+    kill(daemon);
+    wait_until("the daemon is gone", SOON, || (!is_alive(daemon)).then_some(()));
+    asking
+}
+
+#[test]
+fn a_switch_that_the_end_of_the_daemon_cuts_short_is_undone_by_the_next_one() {
+    let home = TestHome::new();
+    let mut asking = interrupted_switch(&home);
+    home.wait_for_row("old", "it is back", |row| row["state"] == "ready");
+    home.wait_for_row("new", "it is gone", |row| row["state"] == "stopped");
+    assert!(!asking.wait().unwrap().success(), "whoever asked is told that it failed");
+    assert_eq!(chat_status(&home.endpoint(), "llama_cpp"), 200);
+    let told =
+        || home.orch(&["events", "--tail", "50"]).assert_ok().stdout.contains("cut short by the end of its daemon; `old` runs again");
+    wait_until("it is told", SOON, || told().then_some(()));
+    // It is undone once: another daemon has nothing to undo.
+    home.orch(&["down", "old"]).assert_ok();
+    home.orch(&["daemon", "stop"]).assert_ok();
+    assert_eq!(home.row("old")["state"], "stopped");
+    home.add("fast", &Behaviour::default());
+    home.orch(&["model", "activate", "fast"]).assert_ok();
+}
+
+#[test]
+fn all_servers_that_are_ended_stay_ended_after_an_interrupted_switch() {
+    let home = TestHome::new();
+    let mut asking = interrupted_switch(&home);
+    home.orch(&["daemon", "stop", "--all"]).assert_ok();
+    asking.wait().unwrap();
+    for name in ["old", "new"] {
+        home.wait_for_row(name, "it is stopped", |row| row["state"] == "stopped");
+    }
+    assert_eq!(home.row("old")["state"], "stopped");
 }
 
 #[test]

@@ -24,16 +24,48 @@ use orchestrator_providers::ProviderSettings;
 use orchestrator_server::Client;
 use serde_json::json;
 
+const USAGE: &str = "\
+usage: embed HOME [NAME] [PROMPT]
+
+Owns the home in the folder HOME, brings its instance NAME (`demo`) up, asks it PROMPT, and ends. Where there is no such
+instance, one with a demo model is configured: its words are noise.";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Usage,
+    Run { home: PathBuf, name: String, prompt: String },
+}
+
+impl Wish {
+    /// Reads the arguments; `None` when they make no sense.
+    fn read(arguments: impl IntoIterator<Item = String>) -> Option<Self> {
+        let mut arguments = arguments.into_iter();
+        let home = arguments.next()?;
+        if home == "--help" || home == "-h" {
+            return Some(Self::Usage);
+        }
+        let name = arguments.next().unwrap_or_else(|| "demo".to_owned());
+        let prompt = arguments.next().unwrap_or_else(|| "Tell me a story.".to_owned());
+        let is_understood = !home.starts_with('-') && arguments.next().is_none();
+        is_understood.then(|| Self::Run { home: home.into(), name, prompt })
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let Some(home) = arguments.next() else {
-        eprintln!("usage: embed HOME [NAME] [PROMPT]");
-        return ExitCode::from(2);
+    let (home, name, prompt) = match Wish::read(std::env::args().skip(1)) {
+        Some(Wish::Run { home, name, prompt }) => (home, name, prompt),
+        Some(Wish::Usage) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        None => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     };
-    let name = arguments.next().unwrap_or_else(|| "demo".to_owned());
-    let prompt = arguments.next().unwrap_or_else(|| "Tell me a story.".to_owned());
-    match run(Path::new(&home), &name, &prompt).await {
+    match run(&home, &name, &prompt).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("error: {problem}");
@@ -103,4 +135,25 @@ fn surroundings() -> ProviderSettings {
 
 fn unusable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::new(ErrorCode::HomeUnusable, format!("could not write `{}`", path.display())).with_cause(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(arguments: &[&str]) -> Option<Wish> {
+        Wish::read(arguments.iter().map(|argument| (*argument).to_owned()))
+    }
+
+    #[test]
+    fn help_is_no_folder() {
+        assert_eq!(wish(&["--help"]), Some(Wish::Usage));
+        assert_eq!(wish(&["-h", "x"]), Some(Wish::Usage));
+        assert_eq!(wish(&["--home"]), None);
+        assert_eq!(wish(&[]), None);
+        assert_eq!(wish(&["a", "b", "c", "d"]), None);
+        let run = |name: &str, prompt: &str| Some(Wish::Run { home: "./-x".into(), name: name.to_owned(), prompt: prompt.to_owned() });
+        assert_eq!(wish(&["./-x"]), run("demo", "Tell me a story."));
+        assert_eq!(wish(&["./-x", "--help", "-h"]), run("--help", "-h"));
+    }
 }

@@ -1,12 +1,14 @@
-//! `orch doctor`: what is wrong on this machine, and the way out. Looks only: starts nothing, changes nothing.
+//! `orch doctor`: what is wrong on this machine, and the way out. Looks only: starts nothing that stays, changes nothing.
 
 mod daemon;
 mod engines;
 mod files;
+mod hardware;
 mod ports;
 mod processes;
 
 use orchestrator_core::ErrorCode;
+use orchestrator_core::hardware::Hardware;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
@@ -57,6 +59,7 @@ impl Check {
 struct DoctorReport {
     healthy: bool,
     checks: Vec<Check>,
+    hardware: Hardware,
 }
 
 /// Looks at the machine and tells what it found.
@@ -67,11 +70,13 @@ pub(crate) async fn run(context: &Context) -> Result<(), CommandError> {
     checks.push(daemon::check(&home.paths, daemon.as_ref()));
     checks.push(files::configurations(&home.paths));
     checks.extend(engines::checks(&home.paths).await);
+    let hardware = hardware::look().await;
+    checks.extend(hardware::checks(&home.paths, &hardware));
     checks.extend(ports::checks(&home.paths, daemon.as_ref()).await);
     checks.push(processes::check(&home.paths, daemon.is_some()).await);
     let first_failure = checks.iter().find_map(|check| check.code);
     if context.output.is_json() {
-        context.output.json(&DoctorReport { healthy: first_failure.is_none(), checks })?;
+        context.output.json(&DoctorReport { healthy: first_failure.is_none(), checks, hardware })?;
     } else {
         let text: String = checks.iter().map(render).collect();
         context.output.text(&format!("{text}\n{}\n", summary(&checks)))?;

@@ -4,8 +4,9 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use orchestrator_core::InstanceName;
+use orchestrator_core::error::Coded as _;
 use orchestrator_core::instance::InstanceSummary;
+use orchestrator_core::{ErrorCode, InstanceName};
 use orchestrator_server::{Client, ClientError};
 use owo_colors::OwoColorize as _;
 
@@ -79,7 +80,8 @@ pub(crate) async fn start_all(
                 Ok(summary)
             }
             Err(error) => {
-                step.fail(&format!("{name} did not come up"));
+                let state = client.describe(&name).await.ok().map(|description| description.summary.state);
+                step.fail(&failure_line(&name, error.code(), state.as_deref()));
                 Err(error)
             }
         }
@@ -102,6 +104,16 @@ fn ready_line(summary: &InstanceSummary, elapsed: Duration) -> String {
     let was_there = summary.uptime_seconds.is_some_and(|uptime| uptime > elapsed.as_secs() + 1);
     let when = if was_there { " already".to_owned() } else { format!(" after {}", format::elapsed(elapsed)) };
     format!("{} {} is ready{port}{when}", "✓".green(), summary.name.bold())
+}
+
+/// Says what became of an instance that was not started without a fault.
+fn failure_line(name: &InstanceName, code: ErrorCode, state: Option<&str>) -> String {
+    let is_unrecorded = matches!(code, ErrorCode::DiskFull | ErrorCode::StoreFailed);
+    match state {
+        // It does as it was told, and only that could not be written down.
+        Some(state @ ("starting" | "loading" | "ready")) if is_unrecorded => format!("{name} is {state}, and that is not written down"),
+        _ => format!("{name} did not come up"),
+    }
 }
 
 /// Waits for `work` and meanwhile shows the state of the instance.
@@ -130,4 +142,26 @@ pub(crate) fn interruption_note(selection: &Selection) -> String {
     let names: Vec<&str> = selection.names.iter().map(InstanceName::as_str).collect();
     let which = if selection.all { "--all".to_owned() } else { names.join(" ") };
     format!("what was begun goes on in the daemon; `orch ps` shows it, `orch down {which}` ends it")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn an_instance_that_runs_and_is_not_written_down_is_not_said_to_be_down() {
+        let name = InstanceName::try_new("a").unwrap();
+        let cases = [
+            (ErrorCode::DiskFull, Some("ready"), "a is ready, and that is not written down"),
+            (ErrorCode::StoreFailed, Some("loading"), "a is loading, and that is not written down"),
+            (ErrorCode::DiskFull, Some("backoff"), "a did not come up"),
+            (ErrorCode::DiskFull, None, "a did not come up"),
+            (ErrorCode::EngineNotFound, Some("starting"), "a did not come up"),
+        ];
+        for (code, state, expected) in cases {
+            assert_eq!(failure_line(&name, code, state), expected);
+        }
+    }
 }

@@ -209,7 +209,7 @@ pub struct FitMachine {
     pub hardware: crate::hardware::Hardware,
     /// What all models that are loaded now hold of the machine's memory.
     pub loaded_host_bytes: u64,
-    /// What all models that are loaded now hold of each GPU's memory, by its number.
+    /// What all models that are loaded now hold of each GPU's memory, by its place among the machine's GPUs.
     pub loaded_device_bytes: std::collections::BTreeMap<u32, u64>,
 }
 

@@ -97,10 +97,11 @@ fn memories(memory: &MachineMemory) -> Vec<Seen> {
         used: memory.total_bytes.saturating_sub(memory.available_bytes),
         total: memory.total_bytes,
     };
-    let devices = memory.devices.iter().map(|device| {
-        let name = format!("{}:{}", device.backend.as_str(), device.index);
-        let used = device.memory_total_bytes.saturating_sub(device.memory_free_bytes);
-        Seen { title: format!("the memory of `{}` ({name})", device.name), name, used, total: device.memory_total_bytes }
+    // What shares the machine's memory is full when that is.
+    let devices = memory.devices.iter().filter(|device| !device.unified_memory).filter_map(|device| {
+        let name = device.short_name();
+        let used = device.memory_total_bytes.saturating_sub(device.memory_free_bytes?);
+        Some(Seen { title: format!("the memory of `{}` ({name})", device.name), name, used, total: device.memory_total_bytes })
     });
     std::iter::once(host).chain(devices).filter(|seen| seen.total > 0).collect()
 }
@@ -120,11 +121,8 @@ mod tests {
 
     fn machine(used_percent: u64, device_percent: Option<u64>) -> MachineMemory {
         let devices = device_percent.map(|percent| Device {
-            backend: Backend::Cuda,
-            index: 0,
-            name: "H100".to_owned(),
-            memory_total_bytes: 80 * GIB,
-            memory_free_bytes: 80 * GIB / 100 * (100 - percent),
+            memory_free_bytes: Some(80 * GIB / 100 * (100 - percent)),
+            ..Device::new(Backend::Cuda, 0, "H100", 80 * GIB)
         });
         MachineMemory {
             at: Timestamp::now(),

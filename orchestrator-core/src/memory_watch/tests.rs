@@ -18,7 +18,7 @@ struct Machine(AtomicU64);
 impl HardwareProbe for Machine {
     async fn probe(&self) -> Hardware {
         let available = self.0.load(Ordering::SeqCst);
-        Hardware { cpu_name: None, cpu_count: 1, memory_total_bytes: 100, memory_available_bytes: available, devices: Vec::new() }
+        Hardware { cpu_count: 1, memory_total_bytes: 100, memory_available_bytes: available, ..Hardware::default() }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Switching: one instance of a runtime becomes its active one, in the place of another.
 //!
 //! In order: nobody else may switch the runtime meanwhile, the old one gets no more requests (they wait) and drains, it
-//! is stopped, the new one is started and confirmed. Where that fails, the old one is started again.
+//! is stopped, the new one is started and confirmed. Where that fails, the old one is started again; where the daemon ends
+//! on the way, the next one does so ([`interrupted`]).
+
+mod interrupted;
 
 use super::Orchestrator;
 use crate::error::{ErrorCode, Problem};
@@ -72,6 +75,19 @@ impl Orchestrator {
 
     async fn switch(&self, runtime: RuntimeKind, new: &InstanceName, progress: &dyn Progress) -> Result<(), Problem> {
         let old = self.active(runtime).filter(|old| old != new && self.runs(old));
+        self.note_switch(runtime, old.as_ref(), new).await?;
+        let outcome = self.perform_switch(runtime, old, new, progress).await;
+        self.forget_switch(runtime).await;
+        outcome
+    }
+
+    async fn perform_switch(
+        &self,
+        runtime: RuntimeKind,
+        old: Option<InstanceName>,
+        new: &InstanceName,
+        progress: &dyn Progress,
+    ) -> Result<(), Problem> {
         // What asks for the old one meanwhile waits until it is decided which of the two runs.
         let mut hold = None;
         let say = |phase: String| progress.update(ProgressUpdate { phase, ..ProgressUpdate::default() });

@@ -129,6 +129,14 @@ impl Orchestrator {
         Err(problem)
     }
 
+    /// Prefers other instances of the same model for so long, because this one fails its requests; no longer, when that is no
+    /// time at all.
+    pub fn shun(&self, instance: &InstanceName, pause: Duration) {
+        if let Some(handle) = self.inner.fleet.handle(instance) {
+            self.inner.services.scheduler.shun(handle.member, pause);
+        }
+    }
+
     /// Makes a lease of a place; `None` when its server ended in the same moment.
     fn lease(&self, target: &Target, place: Place) -> Result<Option<Lease>, Problem> {
         // Another instance became the active one while it waited.

@@ -49,6 +49,7 @@ impl Orchestrator {
         try_join_all(discovered.into_iter().map(|(name, found)| self.recover_unremembered(name, found))).await?;
         self.hold_for_predecessors();
         self.wait_for_adopted().await;
+        self.undo_interrupted_switches().await;
         self.preload().await;
         Ok(())
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 use super::Orchestrator;
-use crate::hardware::Hardware;
+use crate::hardware::{Device, Hardware, place_of};
 use crate::instance::InstanceSpec;
 use crate::instance::driver::{Adopted, Caller, Command, InstanceHandle};
+use crate::memory_watch::{MachineMemory, held_by};
 use crate::names::InstanceName;
 use crate::scheduler::policy::{Budget, Counters, Eviction, MemberId, MemberView, MemoryNeed, MemoryPool, Reading};
 use crate::scheduler::{Order, need};
@@ -19,6 +20,8 @@ impl Orchestrator {
         services.scheduler.configure(&services.config.limits, &services.hardware.probe().await);
         let (scheduler, shutdown) = (services.scheduler.clone(), services.shutdown.clone());
         services.tasks.spawn(async move { shutdown.run_until_cancelled(scheduler.keep_time()).await });
+        let (watcher, shutdown) = (self.clone(), services.shutdown.clone());
+        services.tasks.spawn(async move { shutdown.run_until_cancelled(watcher.watch_devices()).await });
         let (performer, shutdown) = (self.clone(), services.shutdown.clone());
         services.tasks.spawn(async move {
             while let Some(Some(order)) = shutdown.run_until_cancelled(orders.recv()).await {
@@ -77,20 +80,49 @@ impl Orchestrator {
 
     /// Looks what memory is free, and what those that are loading have taken of theirs.
     async fn look(&self) {
-        let scheduler = &self.inner.services.scheduler;
+        let services = &self.inner.services;
+        let scheduler = &services.scheduler;
         let at = scheduler.now();
+        let devices = scheduler.devices();
         let mut taken = BTreeMap::new();
+        let mut processes = Vec::new();
         for member in scheduler.loading() {
-            let workload = self.handle_of(member).and_then(|handle| handle.workload.borrow().clone());
-            if let Some(bytes) = match workload {
-                Some(workload) => workload.memory_bytes().await,
-                None => None,
-            } {
+            let Some(workload) = self.handle_of(member).and_then(|handle| handle.workload.borrow().clone()) else { continue };
+            if let Some(bytes) = workload.memory_bytes().await {
                 taken.insert(member, MemoryNeed::host(bytes));
             }
+            if !devices.is_empty() {
+                processes.push((member, workload.process_ids().await));
+            }
         }
-        let free = free_memory(&self.inner.services.hardware.probe().await);
+        if !processes.is_empty() {
+            let uses = services.hardware.device_uses().await;
+            for (member, pids) in processes {
+                for ((backend, index), bytes) in held_by(&uses, &pids) {
+                    let pool = MemoryPool::Device(place_of(&devices, backend, index));
+                    taken.entry(member).or_insert_with(MemoryNeed::default).0.insert(pool, bytes);
+                }
+            }
+        }
+        let free = free_memory(&services.hardware.probe().await, &devices);
         scheduler.read(Reading { at, free, taken });
+    }
+
+    /// Takes GPUs into the budget that are seen later than the daemon began: a driver was slow, or was installed since.
+    /// Those that are not seen any more stay in it: a driver that hangs frees nothing.
+    async fn watch_devices(self) {
+        let services = &self.inner.services;
+        let mut readings = services.memory.subscribe();
+        while readings.changed().await.is_ok() {
+            let Some(memory) = readings.borrow_and_update().clone() else { continue };
+            let MachineMemory { total_bytes, devices, .. } = &*memory;
+            let known = services.scheduler.devices();
+            let has = |list: &[Device], wanted: &Device| list.iter().any(|device| device.short_name() == wanted.short_name());
+            if devices.len() > known.len() && known.iter().all(|device| has(devices, device)) {
+                let hardware = Hardware { memory_total_bytes: *total_bytes, devices: devices.clone(), ..Hardware::default() };
+                services.scheduler.configure(&services.scheduler.limits(), &hardware);
+            }
+        }
     }
 
     /// Returns what a server holds that was taken over: what it uses, or was known to need.
@@ -119,8 +151,10 @@ pub struct SchedulingView {
     pub instances: Vec<(InstanceName, MemberView)>,
 }
 
-fn free_memory(hardware: &Hardware) -> BTreeMap<MemoryPool, u64> {
+/// `known` are the GPUs by their places.
+fn free_memory(hardware: &Hardware, known: &[Device]) -> BTreeMap<MemoryPool, u64> {
     let host = Some((MemoryPool::Host, hardware.memory_available_bytes)).filter(|(_, bytes)| *bytes > 0);
-    let devices = hardware.devices.iter().map(|device| (MemoryPool::Device(device.index), device.memory_free_bytes));
+    let place = |device: &Device| MemoryPool::Device(place_of(known, device.backend, device.index));
+    let devices = hardware.devices.iter().filter_map(|device| Some((place(device), device.memory_free_bytes?)));
     host.into_iter().chain(devices).collect()
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
+mod devices;
 mod fake;
 mod models;
 
@@ -157,7 +158,7 @@ async fn a_command_decides_and_is_asked_again_after_the_owner_changed() {
 async fn the_memory_of_a_gpu_is_shown_for_the_whole_tree() {
     let home = Home::new();
     home.instance("a", "good", "");
-    let gpu = std::sync::Arc::new(fake::FakeGpu::default());
+    let gpu = fake::FakeGpu::new(8 << 20);
     let orchestrator = home.builder().hardware(gpu.clone()).open().await.unwrap();
     let row = up(&orchestrator, "a").await;
     assert_eq!(row.vram_mb, None, "the device knows nothing of it");

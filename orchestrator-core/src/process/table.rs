@@ -175,6 +175,13 @@ fn read_marks(pid: u32) -> Option<Marks> {
     parse_marks(&environment)
 }
 
+/// Returns whether a process does not say yet whose it is: for a moment of its start its environment is empty, as nobody's is
+/// whom we start.
+pub(crate) fn is_silent_yet(pid: u32) -> bool {
+    let mut byte = [0];
+    File::open(format!("/proc/{pid}/environ")).and_then(|mut file| file.read(&mut byte)).is_ok_and(|length| length == 0)
+}
+
 /// Reads which files the outputs of a process of our own user are appended to. Another user's process is none that we
 /// started.
 fn read_outputs(pid: u32) -> Vec<FileId> {

@@ -545,6 +545,17 @@ async fn the_end_of_an_adopted_server_is_noticed_at_once() {
 }
 
 #[tokio::test]
+async fn a_process_that_has_only_just_begun_is_asked_again_whose_it_is() {
+    let bench = Bench::new();
+    let other = LocalLauncher::new("another owner".to_owned(), bench.path("elsewhere"));
+    for round in 0..25 {
+        let workload = bench.start("sleep 60").await;
+        assert!(other.adopt(&instance(), workload.identity()).await.unwrap().is_none(), "round {round}: its marks name another owner");
+        workload.stop(LONG).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_stranger_with_the_same_number_is_neither_adopted_nor_touched() {
     let bench = Bench::new();
     let workload = bench.start("while :; do sleep 0.05; done").await;

@@ -11,6 +11,8 @@
 //!   recently that its load was not earned back; first what was not used for long and is cheap to load again.
 //! - An instance in use is closed to new requests when one with a better claim than all that wait for it needs its room:
 //!   it drains, and is unloaded then.
+//! - An instance that fails its requests is shunned for a while: another one that serves the same is preferred, even where it
+//!   must be waited for.
 //! - An instance starts only when the machine itself says that the memory is free, or has said otherwise for
 //!   [`giving::LONGEST_SHORTAGE`].
 
@@ -138,7 +140,7 @@ impl Policy {
 
     fn arrive_at(&mut self, arrival: &Arrival, now: Moment) -> Admission {
         let waits = self.queues.iter().any(|queue| queue.target == arrival.target);
-        if !waits && let Some(id) = self.with_place(&arrival.target) {
+        if !waits && let Some(id) = self.with_place(&arrival.target, now) {
             self.counters.granted += 1;
             self.begin(id, now);
             return Admission::Granted(id);
@@ -233,6 +235,8 @@ impl Policy {
                     member.load_time = Some(smoothed(member.load_time, now.saturating_sub(*since)));
                 }
                 member.last_used = now;
+                // Another server is not judged by the one before.
+                member.shunned_until = Moment::ZERO;
                 Residence::Ready { since: now }
             }
             (Observation::Unhealthy, Residence::Ready { since } | Residence::Unwell { since }) => Residence::Unwell { since: *since },
@@ -304,6 +308,14 @@ impl Policy {
         }
     }
 
+    /// Prefers others that serve the same for so long; no longer, when that is no time at all.
+    pub fn shun(&mut self, id: MemberId, pause: Duration, now: Moment) {
+        if let Some(member) = self.members.get_mut(id) {
+            member.shunned_until = if pause.is_zero() { Moment::ZERO } else { now.saturating_add(pause) };
+            self.pump(now);
+        }
+    }
+
     /// Takes note of what the machine has free.
     pub fn read(&mut self, reading: Reading, now: Moment) {
         self.is_looking = false;
@@ -331,7 +343,9 @@ impl Policy {
             [residency, Some(ready_since + self.rules.turn).filter(|end| *end > now)].into_iter().flatten().min()
         });
         let waits = self.asking().filter_map(|(_, asking)| Some(asking.since + self.rules.turn).filter(|end| *end > now));
-        deadlines.chain(idle).chain(turns).chain(waits).chain(self.next_look).min()
+        let awaited = self.queues.iter().flat_map(|queue| queue.target.iter()).filter_map(|id| self.members.get(*id));
+        let shunned = awaited.filter(|member| member.is_shunned(now)).map(|member| member.shunned_until);
+        deadlines.chain(idle).chain(turns).chain(waits).chain(shunned).chain(self.next_look).min()
     }
 
     /// Returns how an instance does.

@@ -31,24 +31,24 @@ const UNWANTED: [&str; 6] = ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTU
 
 /// A program to run.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// Its file.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its arguments.
-    pub(super) arguments: Vec<OsString>,
+    pub(crate) arguments: Vec<OsString>,
     /// Variables on top of what it inherits.
-    pub(super) variables: Vec<(&'static str, OsString)>,
+    pub(crate) variables: Vec<(&'static str, OsString)>,
     /// The folder it runs in.
-    pub(super) directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Becomes its standard input, so that the lock on it is held as long as the program lives.
-    pub(super) keeps: Option<File>,
+    pub(crate) keeps: Option<File>,
     /// How long it may take.
-    pub(super) limit: Duration,
+    pub(crate) limit: Duration,
 }
 
 impl Program {
     /// Describes a program that is run in the root folder and answers soon.
-    pub(super) fn quick<I: IntoIterator<Item = A>, A: Into<OsString>>(path: impl Into<PathBuf>, arguments: I) -> Self {
+    pub(crate) fn quick<I: IntoIterator<Item = A>, A: Into<OsString>>(path: impl Into<PathBuf>, arguments: I) -> Self {
         Self {
             path: path.into(),
             arguments: arguments.into_iter().map(Into::into).collect(),
@@ -60,7 +60,7 @@ impl Program {
     }
 
     /// Returns the command as a person would type it, for the log.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let arguments: Vec<_> = self.arguments.iter().map(|argument| argument.to_string_lossy().replace('\n', "; ")).collect();
         without_credentials(&format!("{} {}", self.path.display(), arguments.join(" ")))
     }
@@ -68,7 +68,7 @@ impl Program {
 
 /// How a program ended.
 #[derive(Debug)]
-pub(super) enum ProgramEnd {
+pub(crate) enum ProgramEnd {
     /// By itself.
     Exited(ProgramOutput),
     /// It took too long and was killed.
@@ -79,29 +79,29 @@ pub(super) enum ProgramEnd {
 
 /// What a program said.
 #[derive(Debug, Default)]
-pub(super) struct ProgramOutput {
+pub(crate) struct ProgramOutput {
     /// Its status; `None` when it was killed.
-    pub(super) status: Option<ExitStatus>,
+    pub(crate) status: Option<ExitStatus>,
     /// The first lines of its standard output.
-    pub(super) stdout: Vec<String>,
+    pub(crate) stdout: Vec<String>,
     tail: VecDeque<String>,
 }
 
 impl ProgramOutput {
     /// Returns whether it ended with status 0.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
 
     /// Returns its last line that says something, or how it ended.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let last = self.tail.iter().rev().find(|line| !line.trim().is_empty());
         let ended = || self.status.map_or_else(|| "it was killed".to_owned(), |status| status.to_string());
         last.map_or_else(ended, |line| line.trim().to_owned())
     }
 
     /// Returns the last lines of both outputs.
-    pub(super) fn last_lines(&self) -> Vec<String> {
+    pub(crate) fn last_lines(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()
     }
 
@@ -117,7 +117,7 @@ impl ProgramOutput {
 }
 
 /// Runs a program to its end. Every line it says, without credentials, goes to `on_line` too.
-pub(super) async fn run(program: Program, cancel: &CancellationToken, on_line: &mut (dyn FnMut(&str) + Send)) -> io::Result<ProgramEnd> {
+pub(crate) async fn run(program: Program, cancel: &CancellationToken, on_line: &mut (dyn FnMut(&str) + Send)) -> io::Result<ProgramEnd> {
     if cancel.is_cancelled() {
         return Ok(ProgramEnd::Cancelled);
     }

@@ -1,59 +1,87 @@
+//! The ways together.
+
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use orchestrator_core::hardware::DeviceSource;
+use orchestrator_core::instance::spec::Backend;
+
+use super::lookout::Sight;
 use super::*;
 
-const MEMINFO: &str = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    8000000 kB\n";
+/// A library that sees these.
+struct Sees(Vec<Device>);
 
-fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, LinuxHardware) {
-    let root = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+impl Sight for Sees {
+    fn devices(&mut self) -> Option<Vec<Device>> {
+        Some(self.0.clone())
     }
-    let hardware =
-        LinuxHardware { proc: root.path().join("proc"), cgroup: root.path().join("cgroup"), cpu_name: std::sync::Arc::default() };
-    (root, hardware)
+
+    fn uses(&mut self) -> Vec<DeviceUse> {
+        self.0.iter().map(|device| DeviceUse { backend: device.backend, index: device.index, pid: 7, memory_bytes: 5 }).collect()
+    }
 }
 
-#[test]
-fn without_limits_the_memory_is_the_machines() {
-    let (_root, hardware) = machine(&[("proc/meminfo", MEMINFO), ("proc/cpuinfo", "processor\t: 0\nmodel name\t: A CPU\n")]);
-    assert_eq!(hardware.memory(), (16_000_000 * 1024, 8_000_000 * 1024));
-    assert_eq!(hardware.cpu_name().as_deref(), Some("A CPU"));
+/// Loads a library that sees these, and counts how often.
+fn library(devices: Vec<Device>) -> (Opener, Arc<AtomicUsize>) {
+    let loaded = Arc::new(AtomicUsize::new(0));
+    let counter = loaded.clone();
+    let open: Opener = Arc::new(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        (!devices.is_empty()).then(|| Box::new(Sees(devices.clone())) as _)
+    });
+    (open, loaded)
 }
 
-#[test]
-fn the_narrowest_limit_above_us_bounds_the_memory() {
-    let (_root, hardware) = machine(&[
-        ("proc/meminfo", MEMINFO),
-        ("proc/self/cgroup", "0::/outer/inner\n"),
-        ("cgroup/outer/inner/memory.max", "max\n"),
-        ("cgroup/outer/memory.max", "2000000000\n"),
-        ("cgroup/outer/memory.current", "900000000\n"),
-        ("cgroup/outer/memory.stat", "anon 5\ninactive_file 400000000\n"),
-    ]);
-    assert_eq!(hardware.memory(), (2_000_000_000, 1_500_000_000));
+fn seen(source: DeviceSource, backend: Backend, name: &str, pci: &str) -> Device {
+    Device { pci_bus_id: Some(pci.to_owned()), seen_by: vec![source], ..Device::new(backend, 0, name, 1 << 30) }
 }
 
-#[test]
-fn the_first_version_of_control_groups_is_read_too() {
-    let (_root, hardware) = machine(&[
-        ("proc/meminfo", MEMINFO),
-        ("proc/self/cgroup", "12:cpu,cpuacct:/x\n5:memory:/docker/abc\n"),
-        ("cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
-        // A container sees its own group at the root.
-        ("cgroup/memory/docker/abc/memory.limit_in_bytes", "1000000000\n"),
-        ("cgroup/memory/docker/abc/memory.usage_in_bytes", "1500000000\n"),
-    ]);
-    assert_eq!(hardware.memory(), (1_000_000_000, 0));
+fn machine(root: &Path, nvml: Opener, vulkan: Opener) -> LinuxHardware {
+    LinuxHardware::with(Host::at(root.join("proc"), root.join("cgroup")), Sysfs::at(root), nvml, vulkan)
 }
 
-#[test]
-fn files_that_are_missing_or_damaged_leave_things_out() {
-    let (_root, hardware) = machine(&[("proc/meminfo", "MemTotal: many kB\nMemFree:\n"), ("proc/self/cgroup", "nonsense\n0::/../..\n")]);
-    assert_eq!(hardware.memory(), (0, 0));
-    assert_eq!(hardware.cpu_name(), None);
+#[tokio::test]
+async fn vulkan_is_asked_for_gpus_that_nobody_else_tells_of() {
+    let root = tempfile::tempdir().unwrap();
+    sysfs::tests::three_cards(root.path());
+    let nvidia = seen(DeviceSource::Nvml, Backend::Cuda, "RTX", "0000:01:00.0");
+    let drivers = vec![
+        seen(DeviceSource::Vulkan, Backend::Vulkan, "RTX", "0000:01:00.0"),
+        Device { index: 1, pci_bus_id: None, ..seen(DeviceSource::Vulkan, Backend::Vulkan, "V3D 7.1", "") },
+    ];
+    let (nvml, _) = library(vec![nvidia]);
+    let (vulkan, loaded) = library(drivers);
+    let hardware = machine(root.path(), nvml.clone(), vulkan.clone());
+    let devices = hardware.probe().await.devices;
+    let names: Vec<_> = devices.iter().map(|device| device.name.as_str()).collect();
+    // A GPU on no bus needs Vulkan; the card without a name keeps a plain one.
+    assert_eq!(names, ["RTX", "AMD Instinct MI210", "rocm GPU", "V3D 7.1"]);
+    assert_eq!(devices[0].seen_by, [DeviceSource::Nvml, DeviceSource::Vulkan]);
+    let uses = hardware.device_uses().await;
+    assert_eq!(uses, [DeviceUse { backend: Backend::Cuda, index: 0, pid: 7, memory_bytes: 5 }]);
+    assert_eq!(loaded.swap(0, Ordering::SeqCst), 1);
+
+    std::fs::remove_dir_all(root.path().join("sys/class/drm/renderD130")).unwrap();
+    let hardware = machine(root.path(), nvml.clone(), vulkan.clone());
+    assert_eq!(hardware.probe().await.devices.len(), 3);
+    assert_eq!(loaded.load(Ordering::SeqCst), 0, "the others told of everything");
+    let thorough = LinuxHardware { looks_everywhere: true, ..machine(root.path(), nvml, vulkan) };
+    assert_eq!(thorough.probe().await.devices[0].seen_by, [DeviceSource::Nvml, DeviceSource::Vulkan]);
+    assert_eq!(loaded.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_machine_without_drivers_has_no_gpus_and_nothing_is_looked_for_twice() {
+    let root = tempfile::tempdir().unwrap();
+    let ((nvml, nvml_loaded), (vulkan, vulkan_loaded)) = (library(Vec::new()), library(Vec::new()));
+    let hardware = machine(root.path(), nvml, vulkan);
+    for _ in 0..3 {
+        assert_eq!((hardware.probe().await.devices, hardware.device_uses().await), (Vec::new(), Vec::new()));
+    }
+    assert_eq!((nvml_loaded.load(Ordering::SeqCst), vulkan_loaded.load(Ordering::SeqCst)), (1, 0));
 }
 
 #[tokio::test]

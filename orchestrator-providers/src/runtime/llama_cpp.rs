@@ -4,14 +4,16 @@
 //! engine.binary ─► env_key ─► `llama-server` on the search path ─► environment `llama-cpp-cpu`
 //! ```
 //!
-//! Owns: finding the engine, its arguments, its last words. Starts nothing: the launcher does.
+//! Owns: finding the engine, its arguments, its last words, its list of devices. Starts no server: the launcher does.
 
+mod devices;
 mod engine;
 mod explain;
 mod plan;
 
 use async_trait::async_trait;
 use orchestrator_core::env::EnvRegistry;
+use orchestrator_core::hardware::EngineDevice;
 use orchestrator_core::instance::{ExitCause, InstanceSpec};
 use orchestrator_core::launcher::LaunchPlan;
 use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeCapabilities, RuntimeError, RuntimeKind};
@@ -59,6 +61,18 @@ impl Runtime for LlamaCpp {
 
     async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError> {
         engine::find(&self.settings, spec, environments).await
+    }
+
+    fn engines_at_hand(&self) -> Vec<Engine> {
+        engine::find_on_search_path(&self.settings).map(|path| Engine::Binary { path }).into_iter().collect()
+    }
+
+    async fn devices_of(&self, engine: &Engine) -> Result<Vec<EngineDevice>, RuntimeError> {
+        match engine {
+            Engine::Binary { path } => devices::ask(path).await,
+            // The one environment there is holds an engine for the processor alone.
+            _ => Ok(Vec::new()),
+        }
     }
 
     fn plan(&self, request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError> {

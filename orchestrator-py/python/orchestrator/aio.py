@@ -26,6 +26,7 @@ from orchestrator.types import (
     EnvironmentStatus,
     Event,
     FitReport,
+    Hardware,
     InstalledModel,
     InstanceDescription,
     InstanceSummary,
@@ -167,6 +168,9 @@ class AsyncOrchestrator:
     async def activate(self, name: str, *, wait: bool = True) -> Operation:
         begun = await self._call(Orchestrator.activate, name, wait=False)
         return await self._finish(begun, None, cancels=False) if wait else begun
+
+    async def hardware(self) -> Hardware:
+        return await self._call(Orchestrator.hardware)
 
     async def envs(self) -> list[EnvironmentStatus]:
         return await self._call(Orchestrator.envs)

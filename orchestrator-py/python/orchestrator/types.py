@@ -354,6 +354,61 @@ class ToolCalls(TypedDict):
     calls: list[Call]
 
 
+class _DeviceKeys(TypedDict):
+    backend: Backend
+    index: int
+    name: str
+    memory_total_bytes: int
+    memory_free_bytes: int | None
+    unified_memory: bool
+    seen_by: list[str]
+
+
+class Device(_DeviceKeys, total=False):
+    """A GPU, and the ways it was seen by."""
+
+    busy_percent: int
+    driver: str
+    compute_capability: str
+    pci_bus_id: str
+    uuid: str
+
+
+class EngineDevice(TypedDict):
+    """A device as an engine names it."""
+
+    id: str
+    name: str
+    memory_total_bytes: int | None
+    memory_free_bytes: int | None
+
+
+class _EngineDevicesKeys(TypedDict):
+    runtime: str
+    engine: str
+    devices: list[EngineDevice]
+
+
+class EngineDevices(_EngineDevicesKeys, total=False):
+    """What one engine says that it could use."""
+
+    problem: str
+
+
+class _HardwareKeys(TypedDict):
+    cpu_name: str | None
+    cpu_count: int
+    memory_total_bytes: int
+    memory_available_bytes: int
+    devices: list[Device]
+
+
+class Hardware(_HardwareKeys, total=False):
+    """What the machine has."""
+
+    engines: list[EngineDevices]
+
+
 class FinalAnswer(TypedDict):
     """The envelope of an answer in words."""
 

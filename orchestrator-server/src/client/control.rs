@@ -153,6 +153,11 @@ impl Client {
     pub async fn hardware(&self) -> Result<Hardware, ClientError> {
         self.json(Call::get("/api/v1/hardware")).await
     }
+
+    /// Returns what the daemon's machine has, with what each engine says that it could use.
+    pub async fn hardware_and_engines(&self) -> Result<Hardware, ClientError> {
+        self.json(Call::get("/api/v1/hardware?engine=true").within(STOPPING)).await
+    }
 }
 
 const fn word(output: LogStream) -> &'static str {

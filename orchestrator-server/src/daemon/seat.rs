@@ -13,6 +13,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::Either;
@@ -130,6 +131,11 @@ impl Admission for Seat {
                 outcome => return outcome.map(SeatLease::Own),
             }
         }
+    }
+
+    fn shun(&self, instance: &InstanceName, pause: Duration) {
+        // Whoever has the home now finds out for itself.
+        self.last().orchestrator.shun(instance, pause);
     }
 
     fn record(&self, event: EventDraft) {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use orchestrator_core::event::EventDraft;
 use orchestrator_core::orchestrator::{Lease, Requester};
@@ -18,6 +19,10 @@ impl Admission for Orchestrator {
 
     async fn admit(&self, model: &str, requester: Requester) -> Result<Lease, Problem> {
         Orchestrator::admit_for(self, model, requester).await
+    }
+
+    fn shun(&self, instance: &InstanceName, pause: Duration) {
+        Self::shun(self, instance, pause);
     }
 
     fn record(&self, event: EventDraft) {

@@ -59,6 +59,11 @@ impl Breaker {
 }
 
 impl Pass<'_> {
+    /// Returns whether this request finds out for all others whether the server answers again.
+    pub(super) fn is_trial(&self) -> bool {
+        self.passage == Passage::Trial
+    }
+
     /// The server answered.
     pub(super) fn succeeded(mut self, server: impl FnOnce() -> ServerMark) -> Option<Change> {
         self.is_settled = true;

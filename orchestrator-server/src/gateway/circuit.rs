@@ -19,7 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest time that a circuit stays open, and the longest that one trial holds up the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What is told while a trial is under way and nobody knows how it ends.
-const TRIAL_WAIT: Duration = Duration::from_secs(1);
+pub(super) const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
 /// Tells one server of an instance from the next.
 pub(crate) type ServerMark = u64;

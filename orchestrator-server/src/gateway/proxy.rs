@@ -19,7 +19,7 @@ use orchestrator_core::{InstanceName, Problem};
 use tokio::time::Instant;
 
 use super::breaker::{self, Pass};
-use super::circuit::Change;
+use super::circuit::{Change, Refused, TRIAL_WAIT};
 use super::pool::{Pool, Upstream, UpstreamBody};
 use super::relay::{Gone, LAST_WORDS, Relay, RelayOrder};
 use super::stations::{Station, Stations};
@@ -107,6 +107,7 @@ impl Proxy {
         headers::for_engine(&mut forward.headers);
         let original = forward.body.clone();
         let mut failed: Option<ForwardError> = None;
+        let mut was_refused = false;
         loop {
             let lease = match first.take() {
                 Some(lease) => lease,
@@ -119,8 +120,13 @@ impl Proxy {
             }
             let pass = match admit(admission, station, &lease) {
                 Ok(pass) => pass,
-                // What the engine did is told rather than what follows from it.
-                Err(refused) => return Err(failed.map_or(refused, ForwardError::into_problem)),
+                // It is shunned now: where another instance serves the same, the next place is there.
+                Err(_) if !std::mem::replace(&mut was_refused, true) => continue,
+                Err(refused) => {
+                    station.meters.refusals.add(1);
+                    // What the engine did is told rather than what follows from it.
+                    return Err(failed.map_or_else(|| breaker::problem(lease.instance(), refused), ForwardError::into_problem));
+                }
             };
             if failed.is_some() {
                 station.meters.retries.add(1);
@@ -277,14 +283,17 @@ async fn gathered(upstream: &mut UpstreamBody) -> Result<Bytes, WireError> {
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-/// Asks the instance's circuit to let a request through.
-fn admit<'a, A: Admission>(admission: &A, station: &'a Station, lease: &A::Lease) -> Result<Pass<'a>, Problem> {
+/// Asks the instance's circuit to let a request through. Where it does not, or lets one through only to try, others are
+/// preferred meanwhile.
+fn admit<'a, A: Admission>(admission: &A, station: &'a Station, lease: &A::Lease) -> Result<Pass<'a>, Refused> {
     let (pass, change) = station.breaker.admit(|| lease.server());
     tell(admission, station, lease.instance(), change, "");
-    pass.map_err(|refused| {
-        station.meters.refusals.add(1);
-        breaker::problem(lease.instance(), refused)
-    })
+    match &pass {
+        Ok(pass) if pass.is_trial() => admission.shun(lease.instance(), TRIAL_WAIT),
+        Ok(_) => {}
+        Err(refused) => admission.shun(lease.instance(), refused.wait),
+    }
+    pass
 }
 
 /// Tells the instance's circuit how a request went.
@@ -306,8 +315,12 @@ fn judge<A: Admission>(admission: &A, station: &Station, let_through: (&A::Lease
 
 fn tell<A: Admission>(admission: &A, station: &Station, instance: &InstanceName, change: Option<Change>, cause: &str) {
     let Some(change) = change else { return };
-    if matches!(change, Change::Opened { .. }) {
-        station.meters.openings.add(1);
+    match &change {
+        Change::Opened { pause, .. } => {
+            station.meters.openings.add(1);
+            admission.shun(instance, *pause);
+        }
+        Change::Closed { .. } => admission.shun(instance, Duration::ZERO),
     }
     if let Some(event) = breaker::event(instance, &change, cause) {
         admission.record(event);

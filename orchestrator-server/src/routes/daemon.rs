@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use orchestrator_core::hardware::Hardware;
 
-use super::{Control, JsonBody};
-use crate::api::{DaemonStatus, HealthAnswer, ShutdownRequest};
+use super::{Control, JsonBody, QueryOf};
+use crate::api::{DaemonStatus, HardwareQuery, HealthAnswer, ShutdownRequest};
 use crate::daemon::VERSION;
 use crate::metrics;
 
@@ -24,8 +24,8 @@ pub(super) async fn metrics(State(control): State<Control>) -> ([(HeaderName, &'
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], control.metrics.text().await)
 }
 
-pub(super) async fn hardware(State(control): State<Control>) -> Json<Hardware> {
-    Json(control.orchestrator.hardware().await)
+pub(super) async fn hardware(State(control): State<Control>, QueryOf(query): QueryOf<HardwareQuery>) -> Json<Hardware> {
+    Json(if query.engine { control.orchestrator.hardware_and_engines().await } else { control.orchestrator.hardware().await })
 }
 
 pub(super) async fn shutdown(

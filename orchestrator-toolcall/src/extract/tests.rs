@@ -35,6 +35,8 @@ fn the_one_envelope_is_found_in_whatever_stands_around_it() {
         ("<answer><![CDATA[", "]]></answer>"),
         ("[Assistant]: ", ""),
         ("a < b and c > d: ", ", that is it, isn't it"),
+        ("", "\n,-, or so"),
+        ("", "\n,''"),
         ("{\"city\": \"Paris\" ... } ", " {\"open\": "),
     ] {
         let text = format!("{before}{ENVELOPE}{after}");
@@ -59,6 +61,9 @@ fn what_is_not_the_one_envelope_is_refused_for_its_reason() {
         ("EE", "toolcall.several_envelopes"),
         ("E then E", "toolcall.several_envelopes"),
         ("E,E", "toolcall.unclear_structure"),
+        // More of the same data, as far as can be told.
+        ("E\n,'a',", "toolcall.unclear_structure"),
+        ("E, -1,", "toolcall.unclear_structure"),
         ("[E,E]", "toolcall.embedded"),
         ("[E]", "toolcall.embedded"),
         ("first {\"v\":1,\"type\":\"final\",\"content\":1 then E", "toolcall.syntax"),

@@ -122,7 +122,13 @@ fn begins_member(text: &str) -> bool {
             None => return text.len() > MAX_LOOK,
         },
         [b'-' | b'0'..=b'9', rest @ ..] => {
-            1 + rest.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')).count()
+            let length =
+                1 + rest.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')).count();
+            // A dash in prose is no number.
+            if !window[..length].iter().any(u8::is_ascii_digit) {
+                return false;
+            }
+            length
         }
         _ => return text.starts_with('“'),
     };

@@ -36,6 +36,10 @@ fn main() {
         eprintln!("version: 7000 (fake)\nbuilt with nothing for nothing");
         return;
     }
+    if arguments.iter().any(|argument| argument == "--list-devices") {
+        println!("Available devices:\n  Fake0: Fake GPU (of nothing) (8192 MiB, 8000 MiB free)");
+        return;
+    }
     if arguments.iter().any(|argument| argument == "--help") {
         println!("----- common params -----\n\n-h,    --help, --usage    print usage and exit\n-m,    --model FNAME    model path to load");
         return;

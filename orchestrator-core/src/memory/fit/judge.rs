@@ -54,7 +54,7 @@ pub fn fit(subject: &FitSubject<'_>, request: &FitRequest, machine: &FitMachine)
 /// Finds the GPU that is asked about, if one is.
 fn choose_device<'a>(request: &FitRequest, machine: &'a FitMachine) -> Result<Option<&'a Device>, FitError> {
     let devices = &machine.hardware.devices;
-    let free = |device: &&Device| device.memory_free_bytes;
+    let free = |device: &&Device| device.memory_available_bytes();
     let Some(gpu) = &request.gpu else { return Ok(devices.iter().max_by_key(free)) };
     if gpu.backend == Backend::Cpu {
         return Ok(None);
@@ -174,7 +174,7 @@ impl Question<'_> {
             FitNumbers {
                 needed_bytes: needed,
                 margin_bytes: if needed == 0 { 0 } else { uncertain(needed).saturating_add(DEVICE_MARGIN) },
-                available_bytes: device.memory_free_bytes,
+                available_bytes: device.memory_available_bytes(),
                 total_bytes: device.memory_total_bytes,
             }
         });

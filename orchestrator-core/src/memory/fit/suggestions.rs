@@ -65,9 +65,9 @@ fn fits_alone(question: &Question<'_>) -> bool {
     let hardware = &mut machine.hardware;
     let freed = |free: u64, held: u64, total: u64| free.saturating_add(held).min(total);
     hardware.memory_available_bytes = freed(hardware.memory_available_bytes, machine.loaded_host_bytes, hardware.memory_total_bytes);
-    for device in &mut hardware.devices {
-        let held = machine.loaded_device_bytes.get(&device.index).copied().unwrap_or(0);
-        device.memory_free_bytes = freed(device.memory_free_bytes, held, device.memory_total_bytes);
+    for (device, place) in hardware.devices.iter_mut().zip(0..) {
+        let held = machine.loaded_device_bytes.get(&place).copied().unwrap_or(0);
+        device.memory_free_bytes = Some(freed(device.memory_available_bytes(), held, device.memory_total_bytes));
     }
     let device = question
         .device

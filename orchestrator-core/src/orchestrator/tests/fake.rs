@@ -1,6 +1,7 @@
 //! A home with a runtime whose engine is a few lines of Python, and a provider that believes in every model.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -184,30 +185,55 @@ impl EnvRegistry for FakeWorld {
 #[async_trait]
 impl HardwareProbe for FakeWorld {
     async fn probe(&self) -> Hardware {
-        Hardware { cpu_name: None, cpu_count: 1, memory_total_bytes: 0, memory_available_bytes: 0, devices: Vec::new() }
+        Hardware { cpu_count: 1, ..Hardware::default() }
     }
 }
 
-/// A machine with a GPU that is full, and that tells what its processes hold.
-#[derive(Debug, Default)]
-pub(super) struct FakeGpu(Mutex<Vec<DeviceUse>>);
+/// A machine with a GPU that tells what its processes hold, and has free what they leave.
+#[derive(Debug)]
+pub(super) struct FakeGpu {
+    size: u64,
+    held: Mutex<Vec<DeviceUse>>,
+    /// Other GPUs of the machine, which tell nothing.
+    others: Vec<Device>,
+    /// Whether its driver has not answered yet.
+    is_late: AtomicBool,
+}
 
 impl FakeGpu {
+    pub(super) fn new(size: u64) -> Arc<Self> {
+        Self::beside(size, Vec::new())
+    }
+
+    pub(super) fn beside(size: u64, others: Vec<Device>) -> Arc<Self> {
+        Arc::new(Self { size, held: Mutex::default(), others, is_late: AtomicBool::new(false) })
+    }
+
+    /// Says whether its driver answers.
+    pub(super) fn set_late(&self, is_late: bool) {
+        self.is_late.store(is_late, Ordering::SeqCst);
+    }
+
+    fn free(&self) -> u64 {
+        self.size.saturating_sub(self.held.lock().unwrap().iter().map(|held| held.memory_bytes).sum())
+    }
+
     /// From now on this process holds so much.
     pub(super) fn hold(&self, pid: u32, memory_bytes: u64) {
-        self.0.lock().unwrap().push(DeviceUse { backend: Backend::Cuda, index: 0, pid, memory_bytes });
+        self.held.lock().unwrap().push(DeviceUse { backend: Backend::Cuda, index: 0, pid, memory_bytes });
     }
 }
 
 #[async_trait]
 impl HardwareProbe for FakeGpu {
     async fn probe(&self) -> Hardware {
-        let device =
-            Device { backend: Backend::Cuda, index: 0, name: "fake".to_owned(), memory_total_bytes: 8 << 20, memory_free_bytes: 0 };
-        Hardware { cpu_name: None, cpu_count: 1, memory_total_bytes: 0, memory_available_bytes: 0, devices: vec![device] }
+        let device = Device { memory_free_bytes: Some(self.free()), ..Device::new(Backend::Cuda, 0, "fake", self.size) };
+        let own = (!self.is_late.load(Ordering::SeqCst)).then_some(device);
+        let devices = own.into_iter().chain(self.others.iter().cloned()).collect();
+        Hardware { cpu_count: 1, devices, ..Hardware::default() }
     }
 
     async fn device_uses(&self) -> Vec<DeviceUse> {
-        self.0.lock().unwrap().clone()
+        self.held.lock().unwrap().clone()
     }
 }

@@ -94,6 +94,8 @@ pub(super) struct Member {
     pub(super) is_expansion: bool,
     /// Until when it is not summoned beside others again.
     pub(super) no_expansion_before: Moment,
+    /// Until when others that serve the same are preferred: it fails its requests.
+    pub(super) shunned_until: Moment,
     pub(super) in_flight: u32,
     /// How many operations keep requests away from it.
     pub(super) holds: u32,
@@ -120,6 +122,7 @@ impl Member {
             is_summoned: false,
             is_expansion: false,
             no_expansion_before: Moment::ZERO,
+            shunned_until: Moment::ZERO,
             in_flight: 0,
             holds: 0,
             is_closing: false,
@@ -154,6 +157,17 @@ impl Member {
             && self.settings.concurrency.is_none_or(|most| self.in_flight < most)
     }
 
+    /// Returns whether others are preferred.
+    pub(super) fn is_shunned(&self, now: Moment) -> bool {
+        self.shunned_until > now
+    }
+
+    /// Returns whether a request may wait for it instead of going to one that is shunned.
+    pub(super) fn is_refuge(&self, now: Moment) -> bool {
+        let may_start = !matches!(self.residence, Residence::Away { .. }) || self.no_expansion_before <= now;
+        !self.is_shunned(now) && self.is_promising() && self.holds == 0 && may_start
+    }
+
     /// Returns whether a request can be served by it sooner or later.
     pub(super) const fn is_promising(&self) -> bool {
         !matches!(self.residence, Residence::Away { trouble: Some(_) } | Residence::Unwell { .. })
@@ -179,11 +193,15 @@ impl Member {
         idle / self.load_time.unwrap_or(USUAL_LOAD).max(SHORTEST_LOAD).as_secs_f64()
     }
 
+    const fn is_in_use(&self) -> bool {
+        self.in_flight > 0 || self.holds > 0
+    }
+
     /// Returns when it is unloaded because nobody uses it; later, while somebody does.
     pub(super) fn idle_end(&self, now: Moment) -> Option<Moment> {
         let since = self.ready_since()?;
         let ttl = self.settings.ttl.filter(|_| !self.settings.pinned)?;
-        Some(if self.in_flight > 0 || self.holds > 0 { now } else { self.last_used.max(since) } + ttl)
+        Some(if self.is_in_use() { now + ttl.max(NEXT_IDLE_LOOK) } else { self.last_used.max(since) + ttl })
     }
 
     /// Returns the claim of whoever wants it to run, besides requests.
@@ -192,6 +210,8 @@ impl Member {
     }
 }
 
+/// How soon one that is in use is looked at again, when it is to be unloaded as soon as it is not.
+const NEXT_IDLE_LOOK: Duration = Duration::from_millis(100);
 /// The longest time that a load is earned back in.
 const LONGEST_OWN_RESIDENCY: Duration = Duration::from_secs(60);
 /// What a load is taken to cost before the first one was seen.

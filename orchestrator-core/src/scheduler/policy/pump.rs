@@ -50,7 +50,7 @@ impl Policy {
                 .queues
                 .iter()
                 .enumerate()
-                .filter_map(|(index, queue)| Some((queue.rank(ageing)?, index, self.with_place(&queue.target)?)))
+                .filter_map(|(index, queue)| Some((queue.rank(ageing)?, index, self.with_place(&queue.target, now)?)))
                 .min();
             let Some((_, index, id)) = next else { return };
             let Some(waiter) = self.queues[index].pop(now, ageing) else { return };
@@ -72,8 +72,12 @@ impl Policy {
         }
     }
 
-    pub(super) fn with_place(&self, target: &[MemberId]) -> Option<MemberId> {
-        let open = target.iter().filter_map(|id| Some((*id, self.members.get(*id).filter(|member| member.has_place())?)));
+    /// Finds the one to serve a request now. One that is shunned is taken only where no other one will ever serve it.
+    pub(super) fn with_place(&self, target: &[MemberId], now: Moment) -> Option<MemberId> {
+        let members = || target.iter().filter_map(|id| self.members.get(*id));
+        let has_refuge = members().any(|member| member.is_shunned(now)) && members().any(|member| member.is_refuge(now));
+        let is_open = |member: &&Member| member.has_place() && !(has_refuge && member.is_shunned(now));
+        let open = target.iter().filter_map(|id| Some((*id, self.members.get(*id).filter(is_open)?)));
         match self.rules.balance {
             Balance::LeastBusy => open.min_by_key(|(_, member)| (member.in_flight, member.last_turn)),
             Balance::RoundRobin => open.min_by_key(|(_, member)| member.last_turn),

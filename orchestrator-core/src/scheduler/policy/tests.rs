@@ -10,5 +10,6 @@
 )]
 
 mod regressions;
+mod shunning;
 mod simulation;
 mod world;

@@ -66,6 +66,7 @@ async fn an_environment_is_built_by_an_operation_that_can_be_followed() {
     assert_eq!(code(client.test_environment(&recipe()).await.unwrap_err()), ErrorCode::EnvNotInstalled);
     assert_eq!(code(client.create_environment(&"other".parse().unwrap()).await.unwrap_err()), ErrorCode::EnvUnknown);
     assert_eq!(client.hardware().await.unwrap().cpu_count, 3);
+    assert_eq!(client.hardware_and_engines().await.unwrap().cpu_count, 3);
     let info = client.model_info(&"file:/m/ä b&c.gguf".parse().unwrap()).await.unwrap();
     assert_eq!(info.path.to_str(), Some("/m/ä b&c.gguf"));
     served.end().await;

@@ -155,7 +155,7 @@ struct NoHardware;
 #[async_trait]
 impl HardwareProbe for NoHardware {
     async fn probe(&self) -> Hardware {
-        Hardware { cpu_name: None, cpu_count: 3, memory_total_bytes: 2, memory_available_bytes: 1, devices: Vec::new() }
+        Hardware { cpu_count: 3, memory_total_bytes: 2, memory_available_bytes: 1, ..Hardware::default() }
     }
 }
 

@@ -122,6 +122,9 @@ pub(super) struct Scheduler {
     server: Arc<AtomicU64>,
     gone: watch::Sender<bool>,
     events: Arc<Mutex<Vec<EventDraft>>>,
+    /// Another instance of the same model, which gets the requests while the first one is shunned.
+    sibling: Option<(Arc<InstanceSpec>, SocketAddr)>,
+    pub(super) shunned_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Scheduler {
@@ -142,7 +145,16 @@ impl Scheduler {
             server: Arc::default(),
             gone: watch::channel(false).0,
             events: Arc::default(),
+            sibling: None,
+            shunned_until: Arc::default(),
         }
+    }
+
+    /// Adds an instance `n` of the same model.
+    pub(super) fn beside(mut self, address: SocketAddr) -> Self {
+        let spec: InstanceSpec = serde_json::from_str(r#"{"name":"n","model":{"path":"/m.gguf"}}"#).unwrap();
+        self.sibling = Some((Arc::new(spec), address));
+        self
     }
 
     /// How many requests were let in.
@@ -187,6 +199,7 @@ impl Scheduler {
 
 pub(super) struct Place {
     address: SocketAddr,
+    spec: Arc<InstanceSpec>,
     server: u64,
     scheduler: Scheduler,
 }
@@ -206,9 +219,19 @@ impl Admission for Scheduler {
         }
         let turn = self.admitted.fetch_add(1, Ordering::SeqCst);
         self.held.fetch_add(1, Ordering::SeqCst);
+        let is_shunned = self.shunned_until.lock().unwrap().is_some_and(|until| until > Instant::now());
+        if let Some((spec, address)) = self.sibling.clone().filter(|_| is_shunned) {
+            return Ok(Place { address, spec, server: 0, scheduler: self.clone() });
+        }
         let listed = self.addresses.get(turn).or(self.addresses.last()).copied().unwrap();
         let address = self.elsewhere.lock().unwrap().unwrap_or(listed);
-        Ok(Place { address, server: self.server.load(Ordering::SeqCst), scheduler: self.clone() })
+        Ok(Place { address, spec: self.spec.clone(), server: self.server.load(Ordering::SeqCst), scheduler: self.clone() })
+    }
+
+    fn shun(&self, instance: &InstanceName, pause: Duration) {
+        if *instance == self.spec.name {
+            *self.shunned_until.lock().unwrap() = Some(Instant::now() + pause);
+        }
     }
 
     fn record(&self, event: EventDraft) {
@@ -236,11 +259,11 @@ impl InstanceLease for Place {
     }
 
     fn instance(&self) -> &InstanceName {
-        &self.scheduler.spec.name
+        &self.spec.name
     }
 
     fn spec(&self) -> &Arc<InstanceSpec> {
-        &self.scheduler.spec
+        &self.spec
     }
 
     fn capabilities(&self) -> RuntimeCapabilities {

@@ -111,6 +111,12 @@ fn act(world: &mut World, random: &mut Random) {
             world.policy.release(id, world.now);
             world.settle();
         }
+        6 => {
+            // It fails its requests, or has stopped to do so.
+            let id = any(world, random);
+            let pause = if random.one_in(4) { Duration::ZERO } else { ms(random.below(30_000)) };
+            world.shun(id, pause);
+        }
         _ => {
             let first = any(world, random);
             let mut target = vec![first];

@@ -225,6 +225,12 @@ impl World {
         self.settle();
     }
 
+    /// It fails its requests.
+    pub(super) fn shun(&mut self, id: MemberId, pause: Duration) {
+        self.policy.shun(id, pause, self.now);
+        self.settle();
+    }
+
     fn prepare(&mut self, id: MemberId) {
         self.become_real(id, Real::Preparing);
         self.policy.observe(id, Observation::Starting, self.now);
