@@ -39,7 +39,7 @@ pub(crate) enum Bench {
     FirstToken,
     /// How long it takes until another model answers, beside llama.cpp's own router.
     Swap,
-    /// Fetching a model from a hub on this machine, beside curl and huggingface_hub; what is fetched again after a kill.
+    /// Fetching a model from a hub on this machine, beside curl and Python; what is fetched again after a kill.
     Download,
     /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
     Toolcall,

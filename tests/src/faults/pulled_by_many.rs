@@ -8,11 +8,12 @@ use super::pulls::{
     Shop, assert_no_parts, assert_nothing_unverified, assert_tokens_stayed, cache_of, files_below, hub_of, installed, open_hub, remove,
     weights,
 };
+use super::random::Random;
 use super::stage::{daemon_of, kill_and_wait, pause, timing};
 use super::{Row, Stage};
-use crate::home::Outcome;
+use crate::home::{Outcome, SOON};
 use crate::hub::{Content, Hub, Limits};
-use crate::{TestHome, processes};
+use crate::{TestHome, processes, wait_until};
 
 pub(super) const ROW: Row = Row {
     number: 13,
@@ -40,20 +41,21 @@ fn round(stage: &mut Stage<'_>) {
     hub.limit(Limits { total: Some((10 + stage.random.below(40)) << 20), send_buffer: Some(64 << 10), ..Limits::default() });
     hub.forget_seen();
     let homes: Vec<TestHome> = (0..PROCESSES).map(|_| home.inside()).collect();
-    // The others are let go at their own times, and each of them may be the one that fetches.
-    let delays: Vec<Option<Duration>> = (0..PROCESSES).map(|number| (number % 2 == 0).then(|| stage.random.up_to_ms(1_500))).collect();
+    // Each of them may be the one that fetches: it is killed when so many bytes went out, and a moment later.
+    let kills: Vec<Option<Kill>> = (0..PROCESSES).map(|number| (number % 2 == 0).then(|| Kill::at_random(&mut stage.random))).collect();
     let pull = ["model", "pull", &reference, "--yes", "--quiet"];
     let (outcomes, took) = timing(|| {
         thread::scope(|scope| {
             let pulling: Vec<_> = homes.iter().map(|home| scope.spawn(|| home.orch(&pull))).collect();
-            for (home, delay) in homes.iter().zip(&delays) {
-                scope.spawn(move || kill_after(home, *delay));
+            for (home, kill) in homes.iter().zip(&kills) {
+                let hub = &hub;
+                scope.spawn(move || kill.as_ref().map(|kill| kill.perform(home, hub)));
             }
             pulling.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<Outcome>>()
         })
     });
     stage.timed("all that live have it", None, took);
-    for ((home, outcome), _) in homes.iter().zip(outcomes).zip(&delays).filter(|(_, delay)| delay.is_none()) {
+    for ((home, outcome), _) in homes.iter().zip(outcomes).zip(&kills).filter(|(_, kill)| kill.is_none()) {
         outcome.assert_ok();
         assert!(installed(&home.endpoint()).contains(&reference), "it is not known to all");
         let log = home.daemon_log();
@@ -63,23 +65,35 @@ fn round(stage: &mut Stage<'_>) {
     assert_no_parts(home);
     assert_tokens_stayed(&hub);
     assert_no_lock_is_held(home);
-    let kills = PROCESSES as u64 / 2;
+    let allowed = PROCESSES as u64 / 2 * AGAIN;
     let again = hub.bytes_sent("").saturating_sub(SIZE);
-    assert!(again <= kills * AGAIN + (64 << 10), "{again} bytes were fetched again after {kills} kills");
-    stage.weighed("fetched again in all", kills * AGAIN, again);
+    assert!(again <= allowed + (64 << 10), "{again} bytes were fetched again");
+    stage.weighed("fetched again in all", allowed, again);
     remove(&homes[1].endpoint(), &reference);
     assert_eq!(assert_nothing_unverified(home, &content), 0, "it is still there");
 }
 
-/// Kills what runs in a home, where it is one of those.
-fn kill_after(home: &TestHome, delay: Option<Duration>) {
-    let Some(delay) = delay else { return };
-    pause(delay);
-    if let Some(daemon) = daemon_of(home) {
-        kill_and_wait(daemon);
+/// When a process is killed.
+struct Kill {
+    bytes: u64,
+    delay: Duration,
+}
+
+impl Kill {
+    fn at_random(random: &mut Random) -> Self {
+        Self { bytes: random.below(SIZE), delay: random.up_to_ms(100) }
     }
-    for process in home.processes() {
-        processes::kill(process.pid);
+
+    /// Kills what runs in a home.
+    fn perform(&self, home: &TestHome, hub: &Hub) {
+        wait_until("so many bytes went out", SOON, || (hub.bytes_sent("") >= self.bytes).then_some(()));
+        pause(self.delay);
+        if let Some(daemon) = daemon_of(home) {
+            kill_and_wait(daemon);
+        }
+        for process in home.processes() {
+            processes::kill(process.pid);
+        }
     }
 }
 

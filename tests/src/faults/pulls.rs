@@ -167,6 +167,24 @@ pub(super) fn assert_tokens_stayed(hub: &Hub) {
     assert!(registry.iter().all(|told| !told.contains(TOKEN)), "what the registry was told: {registry:?}");
 }
 
+/// Tells what was asked about something whose paths have one of these texts in them.
+pub(super) fn story(hub: &Hub, texts: [&str; 2]) -> String {
+    let about = hub.seen().into_iter().filter(|seen| texts.iter().any(|text| seen.path.contains(text)));
+    let line = |seen: crate::hub::Seen| {
+        let (range, spoiled) = (seen.range().unwrap_or_default().to_owned(), seen.spoiled.map(|how| format!("{how:?}")));
+        let place = seen.path.rsplit('/').next().unwrap_or_default().to_owned();
+        format!(
+            "{:?} {} …/{place} {range} -> {}, {} bytes {}",
+            seen.origin,
+            seen.method,
+            seen.status,
+            seen.sent,
+            spoiled.unwrap_or_default()
+        )
+    };
+    about.map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Lists the regular files below a folder, without following links to other folders.
 pub(super) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -42,7 +42,11 @@ fn find<'a>(world: &'a World, request: &Request) -> Option<&'a Content> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let found = match segments.as_slice() {
         ["hf", owner, name, commit, path @ ..] => world.file(&format!("{owner}/{name}"), commit, &path.join("/")).map(|file| &file.content),
+        [owner, name, "resolve", revision, path @ ..] => {
+            world.file(&format!("{owner}/{name}"), revision, &path.join("/")).map(|file| &file.content)
+        }
         ["ollama", "sha256", digest, "data"] => world.blob(digest),
+        ["v2", _, _, "blobs", digest] => world.blob(digest.trim_start_matches("sha256:")),
         _ => None,
     };
     found.or_else(|| world.bait().map(|file| &file.content))

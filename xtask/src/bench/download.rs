@@ -27,7 +27,7 @@ const WHILE_KILLED: u64 = 200 << 20;
 /// How often that is tried.
 const KILLS: usize = 5;
 /// Nobody takes longer to get where he is killed.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) fn run() -> TaskResult {
     super::build_release()?;

@@ -143,8 +143,11 @@ pub(super) fn choose<'a>(listing: &'a Listing, selector: Option<&str>) -> Result
 /// Finds a file that was not chosen and that a chosen one could be taken for: it may be fetched another time.
 fn clash_with_rest<'a>(chosen: &[&'a RepositoryPath], listing: &'a Listing) -> Option<(&'a str, &'a str)> {
     let rest = listing.files.iter().map(|file| &file.name).filter(|name| !chosen.contains(name));
-    let mut twins = rest.filter_map(|name| Some((chosen.iter().find(|wanted| wanted.is_twin_of(name))?.as_str(), name.as_str())));
-    twins.next()
+    let clashes = |wanted: &RepositoryPath, name: &RepositoryPath| {
+        wanted.is_twin_of(name) || wanted.is_in_the_way_of(name) || name.is_in_the_way_of(wanted)
+    };
+    let mut found = rest.filter_map(|name| Some((chosen.iter().find(|wanted| clashes(wanted, name))?.as_str(), name.as_str())));
+    found.next()
 }
 
 /// Finds the GGUF models among files, in the order of their names.

@@ -57,6 +57,11 @@ impl RepositoryPath {
         self.0 != other.0 && folded(&self.0) == folded(&other.0)
     }
 
+    /// Returns whether it is a file where the other needs a folder.
+    pub(super) fn is_in_the_way_of(&self, other: &Self) -> bool {
+        folded(&other.0).strip_prefix(&folded(&self.0)).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// How many folders deep it lies.
     pub(super) fn depth(&self) -> usize {
         self.0.matches('/').count()
@@ -198,6 +203,9 @@ mod tests {
         check(&["a/b", "A"], Some(("A", "a/b")));
         check(&["a/x", "A/y"], Some(("a/x", "A/y")));
         check(&["same", "same"], Some(("same", "same")));
+        let path = |name: &str| RepositoryPath::try_new(name).unwrap();
+        assert!(path("m.gguf").is_in_the_way_of(&path("M.gguf/x")) && !path("m").is_in_the_way_of(&path("model/x")));
+        assert!(path("m.gguf").is_twin_of(&path("M.GGUF")) && !path("m.gguf").is_twin_of(&path("m.gguf")));
     }
 
     proptest! {

@@ -17,6 +17,7 @@ pub(super) enum Expected {
 }
 
 /// A way to lie.
+#[derive(Clone, Copy)]
 pub(super) struct Way {
     pub(super) name: &'static str,
     /// Who lies. Anybody, for none.

@@ -164,9 +164,12 @@ fn a_repository_with_both_formats_gives_gguf_unless_told() {
 
 #[test]
 fn names_that_clash_are_refused() {
-    for (names, selector) in
-        [(vec!["m-Q8_0.gguf", "M-Q8_0.gguf"], "m-Q8_0.gguf"), (vec!["config.json", "Config.json", "model.safetensors"], "safetensors")]
-    {
+    for (names, selector) in [
+        (vec!["m-Q8_0.gguf", "M-Q8_0.gguf"], "m-Q8_0.gguf"),
+        (vec!["config.json", "Config.json", "model.safetensors"], "safetensors"),
+        (vec!["m-Q8_0.gguf", "m-Q8_0.gguf/inner.txt"], "Q8_0"),
+        (vec!["m-Q8_0.gguf", "M-Q8_0.gguf/notes.txt"], "m-Q8_0.gguf"),
+    ] {
         let found = outcome(&names, Some(selector));
         assert!(found[0] == "refused" && found[1].contains("side by side"), "{found:?}");
     }
