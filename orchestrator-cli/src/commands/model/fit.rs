@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn a_device_is_found_by_its_number() {
-        let device = Device { backend: Backend::Vulkan, index: 1, name: "x".to_owned(), memory_total_bytes: 1, memory_free_bytes: 1 };
-        let hardware = Hardware { cpu_name: None, cpu_count: 1, memory_total_bytes: 1, memory_available_bytes: 1, devices: vec![device] };
+        let devices = vec![Device::new(Backend::Vulkan, 1, "x", 1)];
+        let hardware = Hardware { devices, ..Hardware::default() };
         let found = super::device(&hardware, 1).unwrap();
         assert_eq!((found.backend, found.device_id), (Backend::Vulkan, Some(1)));
         assert_eq!(super::device(&hardware, 0).unwrap_err().code, ErrorCode::SettingUnsupported);
