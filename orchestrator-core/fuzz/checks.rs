@@ -6,9 +6,9 @@ use std::path::Path;
 use orchestrator_core::Problem;
 use orchestrator_core::config::load::{Naming, parse_daemon_config, parse_instance};
 use orchestrator_core::memory::{LoadSettings, estimate};
-use orchestrator_core::model::ModelHeader;
 use orchestrator_core::model::gguf::{GgufExtent, GgufHeader, GgufReadOptions, UnknownTensorTypes};
 use orchestrator_core::model::safetensors::{SafetensorsHeader, SafetensorsIndex, SafetensorsLimits, TransformersConfig};
+use orchestrator_core::model::{ModelHeader, ModelReference};
 
 /// Any text is read or refused as either configuration: no panic, no endless work, and an error that can be shown.
 pub fn config(bytes: &[u8]) {
@@ -67,5 +67,29 @@ pub fn safetensors_header(input: &[u8]) {
     for error in [header.err(), index.err(), config.err()].into_iter().flatten() {
         let shown = format!("{error} {:?}", Problem::from_error(&error));
         assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    }
+}
+
+/// Any text is read or refused as a model reference: what is read is written the same way again, and never leaves its
+/// folder.
+pub fn model_reference(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match text.parse::<ModelReference>() {
+        Ok(reference) => {
+            let written = reference.to_string();
+            assert_eq!(written.parse::<ModelReference>().as_ref(), Ok(&reference), "{written}");
+            assert!(!written.chars().any(char::is_control) && !reference.short_name().is_empty());
+            let parts = match &reference {
+                ModelReference::HuggingFace { repository, revision, selector } => {
+                    vec![Some(repository), revision.as_ref(), selector.as_ref()]
+                }
+                ModelReference::Ollama { name, tag } => vec![Some(name), tag.as_ref()],
+                _ => Vec::new(),
+            };
+            for part in parts.into_iter().flatten() {
+                assert!(!part.is_empty() && !part.starts_with('/') && part.split('/').all(|part| part != ".." && part != "."), "{part}");
+            }
+        }
+        Err(error) => assert!(!error.to_string().chars().any(char::is_control)),
     }
 }

@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 #: The program `orch`, for the tests that need a daemon, and a home in which the real engine is or will be installed.
 BINARY = os.environ.get("ORCH_TEST_BINARY", "")
 ENGINE_HOME = os.environ.get("ORCH_TEST_ENGINE_HOME", "")
+#: The program that is a hub for models.
+HUB = os.environ.get("ORCH_TEST_HUB", "")
 
 
 def wait_until(condition: Callable[[], Any], deadline: float = 15.0) -> Any:

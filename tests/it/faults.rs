@@ -11,9 +11,12 @@ fn holds(number: u8, count: u32) {
     assert_eq!(report.tried, count);
     let violations: Vec<_> = report.violations.iter().map(|violation| (violation.seed, &violation.what, &violation.log)).collect();
     assert!(violations.is_empty(), "see `cargo xtask faults {number} --count 1 --seed SEED`: {violations:#?}");
-    for (what, measure) in &report.measures {
+    for (what, measure) in &report.measures.times {
         let median = measure.quantile(0.5);
         assert!(measure.goal.is_none_or(|goal| median <= goal * PATIENCE), "{what}: {median:?}");
+    }
+    for (what, measure) in &report.measures.bytes {
+        assert!(measure.is_within(), "{what}: {measure:?}");
     }
 }
 
@@ -63,6 +66,21 @@ fn a_damaged_database_costs_no_server() {
 }
 
 #[test]
+fn a_download_that_is_killed_goes_on_where_it_was() {
+    holds(11, 2);
+}
+
+#[test]
+fn a_source_that_lies_gives_no_bad_file_and_gets_no_token() {
+    holds(12, 2);
+}
+
+#[test]
+fn many_who_pull_the_same_share_one_good_file() {
+    holds(13, 1);
+}
+
+#[test]
 fn bad_answers_become_the_right_errors() {
     holds(15, 10);
 }
@@ -85,6 +103,11 @@ fn slow_clients_are_let_go_and_keep_nobody_waiting() {
 #[test]
 fn a_clock_that_jumps_changes_no_wait() {
     holds(20, 2);
+}
+
+#[test]
+fn names_lead_nowhere_outside() {
+    holds(22, 12);
 }
 
 #[test]

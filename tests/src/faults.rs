@@ -13,11 +13,16 @@ mod crowd;
 mod daemon_killed;
 mod damaged_database;
 mod disk_full;
+mod download_killed;
 mod engine_killed;
 mod engine_stopped;
+mod hostile_names;
+mod lying_origin;
 mod many_streams;
 mod observe;
 mod preload;
+mod pulled_by_many;
+mod pulls;
 mod random;
 mod report;
 mod slow_clients;
@@ -51,7 +56,7 @@ pub struct Row {
 }
 
 /// All faults, by number.
-pub const ROWS: [Row; 16] = [
+pub const ROWS: [Row; 20] = [
     daemon_killed::ROW,
     engine_killed::ROW,
     engine_stopped::ROW,
@@ -61,11 +66,15 @@ pub const ROWS: [Row; 16] = [
     squatter::ROW,
     disk_full::ROW,
     damaged_database::ROW,
+    download_killed::ROW,
+    lying_origin::ROW,
+    pulled_by_many::ROW,
     bad_backend::ROW,
     clients_abort::ROW,
     many_streams::ROW,
     slow_clients::ROW,
     clock_jumps::ROW,
+    hostile_names::ROW,
     canaries::ROW,
     upgrade::ROW,
 ];

@@ -58,6 +58,16 @@ impl TestHome {
         Self::in_folder("")
     }
 
+    /// Makes an empty home inside this one, whose `orch` finds the same variables in its environment.
+    #[must_use]
+    pub fn inside(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("home-").tempdir_in(&self.path).unwrap();
+        let path = folder.path().to_owned();
+        let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        std::fs::write(path.join("config.yaml"), "gateway:\n  port: 0\n").unwrap();
+        Self { held: Mutex::default(), variables: Mutex::new(variables), folder, path }
+    }
+
     /// Makes an empty home at this path inside a folder of its own.
     #[must_use]
     pub fn in_folder(inside: &str) -> Self {
@@ -72,6 +82,13 @@ impl TestHome {
     /// Keeps something until every process of the home is gone.
     pub fn hold(&self, what: impl Any + Send) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+    }
+
+    /// Returns something that is kept, by its type.
+    #[must_use]
+    pub fn held<T: Any + Clone>(&self) -> Option<T> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().find_map(|what| (**what).downcast_ref::<T>().cloned())
     }
 
     /// Sets a variable of the environment of every `orch` from now on, and so of the daemon that it starts.

@@ -1,5 +1,5 @@
 //! What the end-to-end tests stand on: a home of their own with the real `orch` in it, engines that misbehave on
-//! request, a small HTTP client, and waiting for conditions.
+//! request, a hub to fetch models from, a small HTTP client, and waiting for conditions.
 //!
 //! The tests themselves are in `it/`, the fake engine in `bin/`.
 
@@ -11,6 +11,7 @@ pub mod clock;
 pub mod faults;
 pub mod home;
 pub mod http;
+pub mod hub;
 pub mod processes;
 pub mod wait;
 

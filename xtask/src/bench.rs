@@ -4,6 +4,7 @@
 
 mod client;
 mod daemon;
+mod download;
 mod first_token;
 mod fit;
 mod gateway;
@@ -41,6 +42,8 @@ pub(crate) enum Bench {
     Swap,
     /// What models take of memory: our estimates beside the real llama.cpp.
     Fit,
+    /// Fetching a model from a hub on this machine, beside curl and Python; what is fetched again after a kill.
+    Download,
     /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
     Toolcall,
 }
@@ -57,6 +60,7 @@ pub(crate) fn run(what: Bench) -> TaskResult {
         Bench::FirstToken => first_token::run(),
         Bench::Swap => swap::run(),
         Bench::Fit => fit::run(),
+        Bench::Download => download::run(),
         Bench::Toolcall => toolcall::run(),
     }
 }

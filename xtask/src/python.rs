@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::shell::{TaskResult, answers, call, cargo, command, output, root, target_dir};
 
 /// What building and testing the wheel needs, exactly.
-const TOOLS: &[&str] = &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0", "openai==3.54.0"];
+const TOOLS: &[&str] =
+    &["maturin==1.16.0", "pytest==9.2.0", "mypy==2.4.1", "jsonschema==4.26.0", "openai==3.54.0", "huggingface_hub==2.4.0"];
 
 /// Ends well in a Python that is new enough.
 const IS_NEW_ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
@@ -23,14 +24,15 @@ pub(crate) fn run() -> TaskResult {
     let wheel = build_wheel(&python, &venv, &wheels)?;
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--force-reinstall", "--no-deps"];
     call(command(&python).args(install).arg(&wheel))?;
-    // Some of the tests talk to a daemon.
+    // Some of the tests talk to a daemon, some to a hub.
     call(&mut cargo(&["build", "--quiet", "--locked", "--bin", "orch"]))?;
-    let orch = target_dir().join("debug").join("orch");
+    call(&mut cargo(&["build", "--quiet", "--locked", "--package", "orchestrator-tests", "--bin", "fake-hub"]))?;
+    let [orch, hub] = ["orch", "fake-hub"].map(|name| target_dir().join("debug").join(name));
     let pytest = ["-B", "-m", "pytest", "--quiet", "orchestrator-py/tests"];
     // The real engine is built once, for these tests and those in Rust.
     let engine_home = target_dir().join("tmp").join("engine-home");
     let mut tests = command(&python);
-    tests.args(pytest).env("ORCH_TEST_BINARY", orch).env("ORCH_TEST_ENGINE_HOME", engine_home);
+    tests.args(pytest).env("ORCH_TEST_BINARY", orch).env("ORCH_TEST_HUB", hub).env("ORCH_TEST_ENGINE_HOME", engine_home);
     call(tests.env("PYTHONDONTWRITEBYTECODE", "1"))?;
     // Outside the source tree, so that the installed stubs are compared with the installed module.
     call(command(&python).args(["-m", "mypy.stubtest", "orchestrator", "--concise"]).current_dir(&wheels))?;

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["orchestrator-core", "orchestrator-providers", "orchestrator-server", "orchestrator-toolcall", "orchestrator-cli"],
     ),
     ("orchestrator-examples", &["orchestrator-core", "orchestrator-providers", "orchestrator-server", "orchestrator-toolcall"]),
-    ("xtask", &["orchestrator-core", "orchestrator-toolcall"]),
+    ("xtask", &["orchestrator-core", "orchestrator-providers", "orchestrator-toolcall"]),
 ];
 
 /// Texts that must not stand in the production code of a crate, and why.

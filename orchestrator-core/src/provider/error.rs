@@ -18,6 +18,14 @@ pub enum ProviderError {
         /// Names near to the one asked for.
         nearest: Vec<String>,
     },
+    /// It is not there, or only those who are known are told that it is: the source does not say which.
+    #[error("the model `{reference}` does not exist, or is not shown to us")]
+    NotShown {
+        /// The model.
+        reference: ModelReference,
+        /// What to do.
+        hint: String,
+    },
     /// It exists at its source, and is not on this machine.
     #[error("the model `{reference}` is not installed")]
     NotInstalled {
@@ -145,7 +153,9 @@ pub enum ProviderError {
 impl Coded for ProviderError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::NotFound { .. } | Self::NotInstalled { .. } | Self::PartNotFound { .. } => ErrorCode::ModelNotFound,
+            Self::NotFound { .. } | Self::NotShown { .. } | Self::NotInstalled { .. } | Self::PartNotFound { .. } => {
+                ErrorCode::ModelNotFound
+            }
             Self::Ambiguous { .. } => ErrorCode::ModelReferenceInvalid,
             Self::Unreadable { .. } => ErrorCode::ModelUnreadable,
             Self::Invalid { .. } | Self::Refused { .. } | Self::Corrupt { .. } => ErrorCode::ModelInvalid,
@@ -170,7 +180,7 @@ impl Coded for ProviderError {
             Self::Ambiguous { choices, .. } => Some(format!("name one of: {}", choices.join(", "))),
             Self::Unreadable { .. } => Some("check the permissions of the file and of the folders above it".to_owned()),
             Self::Invalid { hint, .. } | Self::Refused { hint, .. } | Self::Source { hint, .. } => hint.clone(),
-            Self::Unavailable { hint, .. } | Self::AccessDenied { hint, .. } => Some(hint.clone()),
+            Self::NotShown { hint, .. } | Self::Unavailable { hint, .. } | Self::AccessDenied { hint, .. } => Some(hint.clone()),
             Self::Corrupt { .. } => Some("try again; if it stays like this, the source itself is damaged".to_owned()),
             Self::NoSpace { .. } => Some("`orch model prune` removes models that no instance uses".to_owned()),
             Self::Store { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

@@ -1,8 +1,11 @@
 //! The provider `local`: model files of this machine.
 //!
-//! Owns: turning a path into an [`InstalledModel`], and the words when that fails. Does not own: the file format.
+//! Owns: turning a path into an [`InstalledModel`], the words when that fails, and the files in the store of the home. Files
+//! elsewhere are used where they are, and never copied or removed. Does not own: the file formats.
 
 mod import;
+mod plan;
+mod remove;
 
 use std::fs;
 use std::io;
@@ -10,10 +13,12 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use orchestrator_core::error::Coded;
-use orchestrator_core::model::gguf::{GgufError, GgufHeader};
-use orchestrator_core::model::{InstalledModel, ModelDefaults, ModelFormat, ModelReference};
+use orchestrator_core::model::gguf::GgufError;
+use orchestrator_core::model::{InstalledModel, ModelFile, ModelHeader, ModelReference, PullPlan};
 use orchestrator_core::provider::{ImportMode, ModelImport, ProviderError, ProviderKind, PullWatch};
 use orchestrator_core::{Paths, Provider};
+
+use super::look::{self, LookError};
 
 /// Model files of this machine.
 #[derive(Debug, Clone)]
@@ -29,6 +34,8 @@ const MOST_ENTRIES: usize = 10_000;
 const DEEPEST: usize = 4;
 /// The ending of the files.
 const ENDING: &str = "gguf";
+/// The ending of the other files.
+const SAFETENSORS: &str = "safetensors";
 
 impl LocalModels {
     /// Lists the models in the store of a home; a reference may name any file.
@@ -46,10 +53,31 @@ impl Provider for LocalModels {
 
     async fn locate(&self, reference: &ModelReference) -> Result<InstalledModel, ProviderError> {
         let Some(path) = reference.as_file() else { return Err(other_provider(reference)) };
-        let (reference, path) = (reference.clone(), path.to_path_buf());
-        let failed = (reference.clone(), path.clone());
-        let read = tokio::task::spawn_blocking(move || look_at(reference, &path)).await;
-        read.unwrap_or_else(|error| Err(ProviderError::Unreadable { reference: failed.0, source: io::Error::other(error) }))
+        let (owned, path) = (reference.clone(), path.to_path_buf());
+        blocking(reference, move || look_at(&owned, &path)).await
+    }
+
+    async fn resolve(&self, reference: &ModelReference) -> Result<PullPlan, ProviderError> {
+        let model = self.locate(reference).await?;
+        blocking(reference, move || Ok(plan::of(&model))).await
+    }
+
+    async fn header(&self, plan: &PullPlan) -> Result<ModelHeader, ProviderError> {
+        let model = self.locate(&plan.reference).await?;
+        let path = model.path.clone();
+        blocking(&plan.reference, move || {
+            ModelHeader::read(&model).map_err(|error| ProviderError::Invalid { path, hint: error.hint(), reason: error.to_string() })
+        })
+        .await
+    }
+
+    async fn pull(&self, plan: &PullPlan, _: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
+        self.locate(&plan.reference).await
+    }
+
+    async fn remove(&self, model: &InstalledModel) -> Result<u64, ProviderError> {
+        let (folder, owned) = (self.models_dir.clone(), model.clone());
+        blocking(&model.reference, move || remove::from_store(&folder, &owned)).await
     }
 
     async fn import(&self, import: &ModelImport, watch: PullWatch<'_>) -> Result<InstalledModel, ProviderError> {
@@ -72,64 +100,55 @@ impl Provider for LocalModels {
     }
 }
 
-/// Hubs come later; until then a message says so instead of a reference that leads nowhere.
+/// Does something that blocks, off the threads that serve.
+async fn blocking<T: Send + 'static>(
+    reference: &ModelReference,
+    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ProviderError::Unreadable { reference: reference.clone(), source: io::Error::other(error) }))
+}
+
 fn other_provider(reference: &ModelReference) -> ProviderError {
     let provider = ProviderKind::of(reference).as_str();
-    let hint = "this version fetches no models; download the GGUF file and name it with `file:/path/model.gguf`".to_owned();
+    let hint = "files of this machine are named with `file:/path/model.gguf`".to_owned();
     ProviderError::Unavailable { reference: reference.clone(), provider, hint }
 }
 
-/// Reads the header of a model file.
-fn look_at(reference: ModelReference, path: &Path) -> Result<InstalledModel, ProviderError> {
-    let header = GgufHeader::read(path).map_err(|error| refuse(&reference, path, error))?;
-    let invalid = |reason: String, hint: &str| ProviderError::Invalid { path: path.to_path_buf(), reason, hint: Some(hint.to_owned()) };
-    let mut size_bytes = header.file_bytes;
-    if let Some(split) = header.split().filter(|split| split.count > 1) {
-        if split.number != 0 {
-            let reason = format!("it is part {} of {} of a model", split.number + 1, split.count);
-            return Err(invalid(reason, "name the first part; the others are found beside it"));
-        }
-        size_bytes = size_of_parts(path, split.count).map_err(|missing| {
-            invalid(format!("the part `{missing}` of the model is missing"), "fetch all parts of the model into one folder")
-        })?;
+/// Looks at a model file, or at a folder that is a model.
+fn look_at(reference: &ModelReference, path: &Path) -> Result<InstalledModel, ProviderError> {
+    if path.is_dir() && look::is_safetensors(path) {
+        return look::safetensors(reference, path, files_of(path));
     }
-    let Some(architecture) = header.architecture() else {
-        return Err(invalid("its header names no architecture".to_owned(), "it may be an adapter or a vocabulary; name a whole model"));
-    };
-    Ok(InstalledModel {
-        path: path.to_path_buf(),
-        format: ModelFormat::Gguf,
-        name: header.name().map(str::to_owned),
-        architecture: architecture.to_owned(),
-        quantisation: header.quantisation().map(str::to_owned),
-        context_length: header.context_length(),
-        parameters: header.parameter_count(),
-        size_bytes,
-        has_chat_template: header.has_chat_template(),
-        files: Vec::new(),
-        revision: None,
-        licence: None,
-        projector: None,
-        defaults: ModelDefaults::default(),
-        reference,
+    if path.extension().is_some_and(|ending| ending == SAFETENSORS) && path.is_file() {
+        let folder = path.parent().unwrap_or(path).display();
+        let reason = "it is a part of a model in the format safetensors".to_owned();
+        let hint = Some(format!("name its folder: `file:{folder}`"));
+        return Err(ProviderError::Invalid { path: path.to_path_buf(), reason, hint });
+    }
+    look::gguf(reference, path).map_err(|error| match error {
+        LookError::Gguf(error) => refuse(reference, path, error),
+        LookError::Said(error) => error,
     })
 }
 
-/// Adds up the files of a model in several parts, named `…-00001-of-00003.gguf`. The error names a part that is missing.
-fn size_of_parts(first: &Path, count: u64) -> Result<u64, String> {
-    let name = first.file_name().unwrap_or_default().to_string_lossy();
-    let Some(stem) = name.strip_suffix(&format!("-00001-of-{count:05}.gguf")) else {
-        return Err(format!("…-00002-of-{count:05}.gguf"));
-    };
-    let mut total: u64 = 0;
-    for number in 1..=count {
-        let part = format!("{stem}-{number:05}-of-{count:05}.gguf");
-        match fs::metadata(first.with_file_name(&part)) {
-            Ok(found) if found.is_file() => total = total.saturating_add(found.len()),
-            _ => return Err(part),
-        }
-    }
-    Ok(total)
+/// Lists the files of a model that is a folder: all of its own, and those of its modules one folder below.
+fn files_of(folder: &Path) -> Vec<ModelFile> {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().take(MOST_ENTRIES).collect::<Vec<_>>();
+    let modules = entries(folder).into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let modules = modules.filter(|entry| entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit));
+    let all = entries(folder).into_iter().chain(modules.flat_map(|entry| entries(&entry.path())));
+    let visible = all.filter(|entry| entry.file_name().as_encoded_bytes().first() != Some(&b'.'));
+    let mut files: Vec<ModelFile> = visible
+        .filter_map(|entry| {
+            let path = entry.path();
+            let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+            Some(ModelFile { path, size_bytes: found.len(), sha256: None })
+        })
+        .collect();
+    let is_weights = |file: &ModelFile| file.path.extension().is_some_and(|ending| ending == SAFETENSORS);
+    files.sort_by(|a, b| is_weights(b).cmp(&is_weights(a)).then_with(|| a.path.cmp(&b.path)));
+    files
 }
 
 /// Says why a file is no model, and what may be meant instead.
@@ -150,7 +169,7 @@ fn directory(path: &Path) -> ProviderError {
         inside.push(format!("{more} more"));
     }
     let hint = match inside.len() {
-        0 => "there is no GGUF file in it; name a `.gguf` file".to_owned(),
+        0 => "there is no GGUF file in it, and no `config.json` with safetensors files; name a `.gguf` file".to_owned(),
         _ => format!("name one of the GGUF files in it: {}", inside.join(", ")),
     };
     ProviderError::Invalid { path: path.to_path_buf(), reason: "it is a directory, not a file".to_owned(), hint: Some(hint) }
@@ -178,23 +197,28 @@ fn nearest(path: &Path) -> Vec<String> {
 }
 
 /// Lists the models below a folder. Files that are no models, and parts after the first, are left out.
-fn list(folder: &Path) -> Vec<InstalledModel> {
+fn list(store: &Path) -> Vec<InstalledModel> {
     let mut found = Vec::new();
-    let mut waiting = vec![(folder.to_path_buf(), 0)];
+    let mut add = |path: &Path| match ModelReference::try_file(path).ok().map(|reference| look_at(&reference, path)) {
+        Some(Ok(model)) => found.push(model),
+        Some(Err(error)) => tracing::debug!(path = %path.display(), %error, "a file in the store is no model"),
+        None => {}
+    };
+    let mut waiting = vec![(store.to_path_buf(), 0)];
     while let Some((next, depth)) = waiting.pop() {
         for file in model_files(&next) {
-            let looked = ModelReference::try_file(&file).ok().map(|reference| look_at(reference, &file));
-            match looked {
-                Some(Ok(model)) => found.push(model),
-                Some(Err(error)) => tracing::debug!(file = %file.display(), %error, "a file in the store is no model"),
-                None => {}
-            }
+            add(&file);
+        }
+        if look::is_safetensors(&next) {
+            add(&next);
         }
         if depth < DEEPEST {
             let entries = fs::read_dir(&next).into_iter().flatten().flatten().take(MOST_ENTRIES);
             // The kind of the entry itself: a link to a folder could lead in a circle.
             let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-            waiting.extend(folders.map(|entry| (entry.path(), depth + 1)));
+            waiting.extend(
+                folders.map(|entry| entry.path()).filter(|folder| remove::is_ours(folder, store)).map(|folder| (folder, depth + 1)),
+            );
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));

@@ -7,11 +7,13 @@
 //! Owns: finding the engine, its arguments, its last words, its list of devices. Starts no server: the launcher does.
 
 mod architectures;
+mod defaults;
 mod devices;
 mod engine;
 mod explain;
 mod load;
 mod plan;
+mod templates;
 
 use async_trait::async_trait;
 use orchestrator_core::env::EnvRegistry;
@@ -24,6 +26,7 @@ use orchestrator_core::{EnvKey, Runtime};
 
 use crate::settings::ProviderSettings;
 pub(crate) use engine::find_on_search_path as find_llama_server;
+pub(crate) use templates::of_name as chat_template;
 
 /// llama.cpp's server.
 #[derive(Debug, Clone)]

@@ -34,7 +34,12 @@ impl<'a> Stage<'a> {
 
     /// Notes how long something took, and how long 99 of 100 may take.
     pub(super) fn timed(&mut self, what: &'static str, goal: impl Into<Option<Duration>>, took: Duration) {
-        self.measures.entry(what).or_default().add(goal.into(), took);
+        self.measures.times.entry(what).or_default().add(goal.into(), took);
+    }
+
+    /// Notes how many bytes something took, and how many 99 of 100 may take.
+    pub(super) fn weighed(&mut self, what: &'static str, goal: impl Into<Option<u64>>, bytes: u64) {
+        self.measures.bytes.entry(what).or_default().add(goal.into(), bytes);
     }
 
     /// Fails when the daemon panicked, leaves zombies, or is not alone.

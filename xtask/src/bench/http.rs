@@ -25,6 +25,16 @@ pub(crate) fn post(address: &str, path: &str, body: &str) -> TaskResult<String> 
     if status == 200 { Ok(answer) } else { Err(format!("{address} answered {answer}")) }
 }
 
+/// Asks for something; the answer must be a good one. Returns its body.
+pub(crate) fn get(address: &str, path: &str) -> TaskResult<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let (status, answer) = exchange(address, request.as_bytes()).map_err(|error| format!("{address} did not answer: {error}"))?;
+    match answer.split_once("\r\n\r\n") {
+        Some((_, body)) if status == 200 => Ok(body.to_owned()),
+        _ => Err(format!("{address} answered {answer}")),
+    }
+}
+
 fn exchange(address: &str, request: &[u8]) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

@@ -101,6 +101,51 @@ pub(super) fn configs() -> TaskResult<Vec<Vec<u8>>> {
     Ok(samples)
 }
 
+/// References to models, of every kind.
+pub(super) fn references() -> TaskResult<Vec<Vec<u8>>> {
+    let written = [
+        "hf:google/gemma-2b-it",
+        "hf:owner/repo@refs/pr/1:sub/model-Q8_0-00001-of-00003.gguf",
+        "hf:owner/repo:UD-Q4_K_XL",
+        "ollama:qwen3:0.6b",
+        "ollama:someone/model:latest",
+        "file:/models/a b.gguf",
+        "/models/../x.gguf",
+    ];
+    Ok(written.iter().map(|text| text.as_bytes().to_vec()).collect())
+}
+
+/// Answers of the Hugging Face hub: a repository of each kind, and a search.
+pub(super) fn listings() -> TaskResult<Vec<Vec<u8>>> {
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let large = "b".repeat(64);
+    let file = |name: &str| format!(r#"{{"rfilename":"{name}","blobId":"{commit}","size":134,"lfs":{{"sha256":"{large}","size":9999}}}}"#);
+    let repository = |names: &[&str]| {
+        let files: Vec<String> = names.iter().map(|name| file(name)).collect();
+        let card = r#""gated":"auto","cardData":{"license":"other","license_name":"gemma"},"tags":["license:mit"]"#;
+        format!(r#"{{"id":"a/b","sha":"{commit}",{card},"gguf":{{"architecture":"llama"}},"siblings":[{}]}}"#, files.join(","))
+    };
+    let written = [
+        repository(&[
+            "m-Q4_K_M.gguf",
+            "sub/m-UD-Q8_0-00001-of-00002.gguf",
+            "sub/m-UD-Q8_0-00002-of-00002.gguf",
+            "mmproj-F16.gguf",
+            "README.md",
+        ]),
+        repository(&[
+            "config.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.safetensors.index.json",
+        ]),
+        repository(&["model.gguf", "MODEL.gguf", "a/../../x", "pytorch_model.bin", "adapter_config.json"]),
+        r#"[{"id":"a/b-GGUF","modelId":"a/b-GGUF","downloads":5,"likes":2,"tags":["gguf"],"siblings":[{"rfilename":"b-Q8_0.gguf"}]}]"#
+            .to_owned(),
+    ];
+    Ok(written.into_iter().map(String::into_bytes).collect())
+}
+
 /// A model's header, after ten bytes of claims.
 pub(super) fn ggufs() -> TaskResult<Vec<Vec<u8>>> {
     let file = target_dir().join("fuzz-demo.gguf");
@@ -122,6 +167,31 @@ pub(super) fn safetensors() -> TaskResult<Vec<Vec<u8>>> {
     let parts: [&[u8]; 4] = [&[0; 9], &length, header.as_bytes(), &[7; 16]];
     let after_claims = |text: &str| [&[0; 9], text.as_bytes()].concat();
     Ok(vec![parts.concat(), after_claims(index), after_claims(config)])
+}
+
+/// What a registry of models, its pages and whoever pulls from it say.
+#[expect(clippy::unnecessary_wraps, reason = "called like those that read files")]
+pub(super) fn registry() -> TaskResult<Vec<Vec<u8>>> {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let layer = |kind: &str, digit, size: u64| {
+        format!(r#"{{"mediaType":"application/vnd.ollama.image.{kind}","digest":"{}","size":{size}}}"#, digest(digit))
+    };
+    let layers = [layer("model", "a", 5_000_000_000), layer("license", "b", 11_000), layer("params", "c", 90), layer("projector", "d", 9)];
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{},"layers":[{}]}}"#,
+        layer("config", "e", 400),
+        layers.join(",")
+    );
+    let others = [
+        r#"{"stop":["<|im_end|>","\n"],"temperature":0.6,"top_k":20,"num_ctx":8192,"num_predict":-1}"#,
+        r#"Bearer realm="https://registry.example/token",service="registry",scope="repository:library/x:pull""#,
+        "{\"status\":\"pulling aa\",\"digest\":\"sha256:aa\",\"total\":100,\"completed\":40}\n{\"error\":\"no\"}\n",
+        r#"<li x-test-model><a href="/library/qwen3"><p class="x">Small &amp; large.</p><span x-test-pull-count>11.3M</span></a>"#,
+        "# Modelfile\nFROM /usr/share/ollama/.ollama/models/blobs/sha256-00\nTEMPLATE \"\"\"x\"\"\"\n",
+        "\u{1b}[2Kpulling 7f4030143c1c:  45% 234 MB/522 MB",
+        r#"{"model_format":"gguf","model_family":"qwen3","file_type":"Q4_K_M"}"#,
+    ];
+    Ok(others.iter().map(|text| text.as_bytes().to_vec()).chain([manifest.into_bytes()]).collect())
 }
 
 /// The files in a folder and the folders in it, in the order of their names.
