@@ -104,7 +104,7 @@ pub(crate) enum Command {
     /// Checks configurations
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Shows models
+    /// Finds, fetches, judges and switches models
     #[command(subcommand)]
     Model(model::ModelCommand),
     /// Judges tool calls, and tries them on a model

@@ -51,8 +51,12 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Comma
 
 fn interruption(command: &Command) -> Interruption {
     match command {
-        Command::Serve(_) | Command::Quickstart(_) | Command::Env(EnvCommand::Create(_)) | Command::Run(_) => Interruption::Handled,
-        Command::Up(arguments) => Interruption::Dropped(Some(up::interruption_note(&arguments.selection))),
+        Command::Serve(_) | Command::Quickstart(_) | Command::Env(EnvCommand::Create(_)) | Command::Run(_) | Command::Up(_) => {
+            Interruption::Handled
+        }
+        Command::Model(
+            ModelCommand::Pull(_) | ModelCommand::Rm(_) | ModelCommand::Import(_) | ModelCommand::Activate(_) | ModelCommand::Smoke(_),
+        ) => Interruption::Handled,
         Command::Restart(arguments) => Interruption::Dropped(Some(up::interruption_note(&arguments.selection))),
         _ => Interruption::Dropped(None),
     }
@@ -80,6 +84,13 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), CommandErro
         Command::Config(ConfigCommand::Validate(arguments)) => config::validate::run(context, &arguments),
         Command::Config(ConfigCommand::Lint) => config::lint::run(context),
         Command::Config(ConfigCommand::Schema(arguments)) => config::schema::run(context, &arguments),
+        Command::Model(ModelCommand::Search(arguments)) => model::search::run(context, &arguments).await,
+        Command::Model(ModelCommand::Pull(arguments)) => model::pull::run(context, &arguments).await,
+        Command::Model(ModelCommand::Rm(arguments)) => model::rm::run(context, &arguments).await,
+        Command::Model(ModelCommand::Import(arguments)) => model::import::run(context, &arguments).await,
+        Command::Model(ModelCommand::Prune(arguments)) => model::prune::run(context, &arguments).await,
+        Command::Model(ModelCommand::Fit(arguments)) => model::fit::run(context, &arguments).await,
+        Command::Model(ModelCommand::Smoke(arguments)) => model::smoke::run(context, &arguments).await,
         Command::Model(ModelCommand::Ls) => model::ls::run(context).await,
         Command::Model(ModelCommand::Info(arguments)) => model::info::run(context, &arguments).await,
         Command::Model(ModelCommand::Activate(arguments)) => model::activate::run(context, &arguments).await,

@@ -16,6 +16,8 @@ mod daemon_process;
 mod env_vars;
 mod error;
 mod exit_code;
+mod fetch;
+mod follow;
 mod home;
 mod instance_for_model;
 mod interrupt;
@@ -24,6 +26,7 @@ mod model_argument;
 mod output;
 mod progress;
 mod provider_settings;
+mod tool_call;
 mod usage;
 
 use std::process::ExitCode;

@@ -1,17 +1,21 @@
-//! A model as people type it: a reference, or a path. Relative paths are made absolute here, where the current
-//! directory is known.
+//! A model as people type it: a reference, a path, or a repository of Hugging Face without its scheme. Relative paths
+//! are made absolute here, where the current directory is known.
 
 use std::path::Path;
 
-use orchestrator_core::InstanceName;
-use orchestrator_core::model::{ModelReference, ModelReferenceError};
+use orchestrator_core::model::ModelReference;
+use orchestrator_core::{InstanceName, Problem};
 
 use crate::error::CommandError;
 use crate::home;
 
 const FILE_SCHEME: &str = "file:";
+/// What the addresses of Hugging Face's pages begin with.
+const HUB_PAGES: [&str; 3] = ["https://huggingface.co/", "https://hf.co/", "huggingface.co/"];
+/// What the addresses of Ollama's pages begin with.
+const LIBRARY_PAGES: [&str; 2] = ["https://ollama.com/library/", "ollama.com/library/"];
 
-/// Reads a model reference, or the path of a file that exists.
+/// Reads a model reference, the path of a file that exists, or `owner/repo` where no file has that name.
 pub(crate) fn parse(text: &str) -> Result<ModelReference, CommandError> {
     if let Some(path) = text.strip_prefix(FILE_SCHEME) {
         if !path.is_empty() {
@@ -20,7 +24,41 @@ pub(crate) fn parse(text: &str) -> Result<ModelReference, CommandError> {
     } else if is_path(text) {
         return Ok(ModelReference::try_file(home::absolute(Path::new(text))?)?);
     }
-    text.parse().map_err(|error: ModelReferenceError| error.into())
+    if let Some(reference) = bare_repository(text) {
+        return Ok(reference);
+    }
+    text.parse::<ModelReference>().map_err(|error| {
+        let mut problem = Problem::from(error);
+        if let Some(meant) = perhaps_meant(text) {
+            problem = problem.with_hint(format!("write `{meant}`, if that is meant"));
+        }
+        problem.into()
+    })
+}
+
+/// Reads `owner/repo[@revision][:file-or-quant]`: whatever has one `/` before its first `:` and is nothing else.
+fn bare_repository(text: &str) -> Option<ModelReference> {
+    let repository = text.split(':').next().unwrap_or(text);
+    if repository.matches('/').count() != 1 || text.starts_with(['/', '.', '~']) {
+        return None;
+    }
+    format!("hf:{text}").parse().ok()
+}
+
+/// Guesses which reference a text that is none stands for.
+fn perhaps_meant(text: &str) -> Option<ModelReference> {
+    let below = |pages: &[&str]| pages.iter().find_map(|page| text.strip_prefix(page)).map(str::to_owned);
+    let guess = if let Some(rest) = below(&HUB_PAGES) {
+        let mut parts = rest.trim_end_matches('/').split('/');
+        format!("hf:{}/{}", parts.next()?, parts.next()?)
+    } else if let Some(rest) = below(&LIBRARY_PAGES) {
+        format!("ollama:{}", rest.trim_end_matches('/'))
+    } else if let Some(rest) = text.strip_prefix("huggingface:").or_else(|| text.strip_prefix("hf://")) {
+        format!("hf:{rest}")
+    } else {
+        format!("ollama:{text}")
+    };
+    guess.parse().ok()
 }
 
 /// Returns whether a text means a model rather than an instance.
@@ -82,8 +120,33 @@ mod tests {
     fn references_pass_as_they_are_and_everything_else_is_refused() {
         assert_eq!(parsed("hf:owner/repo:x-Q8_0.gguf"), "hf:owner/repo:x-Q8_0.gguf");
         assert_eq!(parsed("ollama:qwen3:0.6b"), "ollama:qwen3:0.6b");
-        for text in ["", "no-such-thing", "file:", "s3:x"] {
+        for text in ["", "no-such-thing", "file:", "s3:x", "qwen3:0.6b", "a/b/c", "a/b:", "a/b@"] {
             assert!(parse(text).is_err(), "`{text}` was accepted");
+        }
+    }
+
+    #[test]
+    fn a_repository_needs_no_scheme_where_nothing_else_can_be_meant() {
+        assert_eq!(parsed("Qwen/Qwen3-0.6B-GGUF"), "hf:Qwen/Qwen3-0.6B-GGUF");
+        assert_eq!(parsed("owner/repo@v1:Q4_K_M"), "hf:owner/repo@v1:Q4_K_M");
+        assert_eq!(parsed("owner/repo:sub/x-Q8_0.gguf"), "hf:owner/repo:sub/x-Q8_0.gguf");
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(parsed("src/args"), format!("file:{}", here.join("src/args").display()), "what exists here is meant");
+        assert_eq!(parsed("models/a.gguf"), format!("file:{}", here.join("models/a.gguf").display()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_form_that_is_perhaps_meant() {
+        for (text, meant) in [
+            ("qwen3:0.6b", "ollama:qwen3:0.6b"),
+            ("qwen3", "ollama:qwen3"),
+            ("https://huggingface.co/Qwen/Qwen3-0.6B-GGUF/tree/main", "hf:Qwen/Qwen3-0.6B-GGUF"),
+            ("https://ollama.com/library/qwen3", "ollama:qwen3"),
+            ("huggingface:a/b", "hf:a/b"),
+        ] {
+            let CommandError::Problems(problems) = parse(text).unwrap_err() else { unreachable!("another failure") };
+            let hint = problems[0].hint.clone().unwrap_or_default();
+            assert!(hint.contains(&format!("`{meant}`")), "{text}: {hint}");
         }
     }
 

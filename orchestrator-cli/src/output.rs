@@ -71,6 +71,31 @@ impl Output {
         rustix::termios::tcgetwinsize(stdout).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
     }
 
+    /// Returns how many columns what is drawn over may take.
+    #[must_use]
+    #[expect(clippy::unused_self, reason = "how wide it is belongs to the output")]
+    pub(crate) fn redraw_width(self) -> usize {
+        let columns = rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        if columns == 0 { 80 } else { columns }
+    }
+
+    /// Returns whether a person can be asked something: somebody sees the question and can answer it.
+    #[must_use]
+    pub(crate) fn can_ask(self) -> bool {
+        !self.is_json() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks a question on standard error and returns whether the answer is yes.
+    pub(crate) async fn confirm(self, question: &str) -> bool {
+        write_error_stream(&format!("{} [y/N] ", format::printable(question)));
+        let read = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).map(|_| line)
+        });
+        let answer = read.await.ok().and_then(Result::ok).unwrap_or_default();
+        matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
     /// Writes text for people to standard output as it is.
     #[expect(clippy::unused_self, reason = "where it goes belongs to the output")]
     pub(crate) fn text(self, text: &str) -> Result<(), CommandError> {

@@ -1,11 +1,23 @@
-//! Steps that take time, shown while they run: a moving line on a terminal, plain lines elsewhere, nothing when quiet.
+//! Steps that take time, shown while they run: moving lines on a terminal, plain lines elsewhere, nothing when quiet.
+
+mod transfer;
 
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use orchestrator_core::operation::{ProgressUnit, ProgressUpdate};
 use owo_colors::OwoColorize as _;
 
 use crate::output::{Output, format};
+
+/// How far apart lines about a transfer are, where nothing can be redrawn.
+const PLAIN_PACE: Duration = Duration::from_secs(5);
+
+/// The line of a step that moves.
+const STEP_TEMPLATE: &str = "{spinner:.cyan} {wide_msg}";
+
+/// A line below it.
+const ROW_TEMPLATE: &str = "{wide_msg}";
 
 /// Shows steps, several at a time if need be.
 #[derive(Debug, Clone)]
@@ -40,8 +52,7 @@ impl Steps {
         let title = title.into();
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner());
-            // The template is ours and a test draws it, so the fallback is never seen.
-            bar.set_style(ProgressStyle::with_template("{spinner:.cyan} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_style(style(STEP_TEMPLATE));
             bar.set_message(title.clone());
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
@@ -49,8 +60,13 @@ impl Steps {
         if bar.is_none() {
             self.output.note(&format!("  {title} …"));
         }
-        Step { steps: self.clone(), bar, title, began: Instant::now(), detail: String::new() }
+        Step { steps: self.clone(), bar, rows: Vec::new(), title, began: Instant::now(), detail: String::new(), told: None }
     }
+}
+
+/// The templates are ours and a test draws them, so the fallback is never seen.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 /// A step under way. One that is dropped unfinished leaves no line behind.
@@ -58,9 +74,13 @@ impl Steps {
 pub(crate) struct Step {
     steps: Steps,
     bar: Option<ProgressBar>,
+    /// The lines below it, where a transfer is shown.
+    rows: Vec<ProgressBar>,
     title: String,
     began: Instant,
     detail: String,
+    /// When a line about a transfer was last written.
+    told: Option<Instant>,
 }
 
 impl Step {
@@ -76,6 +96,37 @@ impl Step {
         detail.clone_into(&mut self.detail);
     }
 
+    /// Shows how far the operation behind it is: bars for a transfer, a phase for anything else.
+    pub(crate) fn show(&mut self, update: &ProgressUpdate) {
+        if update.unit != ProgressUnit::Bytes || update.done.is_none() {
+            self.draw(&[]);
+            self.update(&update.phase, fraction(update.done, update.total));
+        } else if let Some(bar) = &self.bar {
+            bar.set_message(format!("{}  {}", self.title, format::printable(&update.phase).dimmed()));
+            self.draw(&transfer::rows(update, self.steps.output.redraw_width()));
+        } else if self.detail != update.phase || self.told.is_none_or(|told| told.elapsed() >= PLAIN_PACE) {
+            self.steps.output.note(&format!("    {}", transfer::sentence(update)));
+            self.detail.clone_from(&update.phase);
+            self.told = Some(Instant::now());
+        }
+    }
+
+    /// Draws the lines below it, in place of those that are there.
+    fn draw(&mut self, lines: &[String]) {
+        let (Some(bars), Some(bar)) = (&self.steps.bars, &self.bar) else { return };
+        while self.rows.len() > lines.len() {
+            self.rows.pop().inspect(ProgressBar::finish_and_clear);
+        }
+        while self.rows.len() < lines.len() {
+            let row = bars.insert_after(self.rows.last().unwrap_or(bar), ProgressBar::new_spinner());
+            row.set_style(style(ROW_TEMPLATE));
+            self.rows.push(row);
+        }
+        for (row, line) in self.rows.iter().zip(lines) {
+            row.set_message(line.clone());
+        }
+    }
+
     /// Ends it well, with a tick, what came of it, and its time.
     pub(crate) fn succeed(self, result: &str) {
         self.finish(&"✓".green().to_string(), result);
@@ -88,6 +139,7 @@ impl Step {
 
     fn finish(mut self, mark: &str, result: &str) {
         let line = finished_line(mark, result, self.began.elapsed());
+        self.draw(&[]);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -97,6 +149,7 @@ impl Step {
 
 impl Drop for Step {
     fn drop(&mut self) {
+        self.draw(&[]);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -122,8 +175,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_of_the_moving_line_is_valid() {
-        assert!(ProgressStyle::with_template("{spinner:.cyan} {wide_msg}").is_ok());
+    fn the_templates_of_the_moving_lines_are_valid() {
+        for template in [STEP_TEMPLATE, ROW_TEMPLATE] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
     }
 
     #[test]

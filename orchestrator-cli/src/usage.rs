@@ -114,6 +114,14 @@ mod tests {
             &["init", "x"],
             &["logs", "x", "--tail", "many"],
             &["serve", "extra"],
+            &["model", "pull"],
+            &["model", "search", "x", "--limit", "0"],
+            &["model", "search", "x", "--provider", "modelscope"],
+            &["model", "fit", "x", "--kv", "f17"],
+            &["model", "fit", "x", "--gpu", "best"],
+            &["model", "fit", "x", "--context", "0"],
+            &["model", "prune", "--to", "much"],
+            &["model", "import"],
         ] {
             assert!(parse_words(words).is_err(), "{words:?} was accepted");
         }

@@ -99,6 +99,8 @@ fn errors_are_json_for_programs_and_stay_off_standard_output() {
         (&["--json", "upp"][..], "usage", 2),
         (&["--json", "init", "x", "--model", "nonsense"], "model.reference_invalid", 43),
         (&["--json", "config", "validate", "/no/such/file"], "config.not_found", 11),
+        (&["--json", "model", "pull", "nonsense"], "model.reference_invalid", 43),
+        (&["--json", "model", "prune", "--keep", "a/b/c"], "model.reference_invalid", 43),
         (&["--json", "daemon", "status"], "daemon.unreachable", 60),
         (&["--json", "completions", "bash"], "usage", 2),
     ] {

@@ -7,6 +7,7 @@ pub mod gguf;
 pub mod header;
 pub mod installed;
 pub mod plan;
+pub mod purpose;
 pub mod reference;
 pub mod safetensors;
 
@@ -14,6 +15,7 @@ pub use digest::{FileDigest, Sha256Digest};
 pub use header::ModelHeader;
 pub use installed::HeaderError;
 pub use plan::{FileRole, PlannedFile, PullPlan};
+pub use purpose::ModelPurpose;
 pub use reference::{ModelReference, ModelReferenceError};
 pub use safetensors::SafetensorsModel;
 

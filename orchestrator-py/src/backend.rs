@@ -1,6 +1,9 @@
 //! Who does the work: this process, because it owns the home, or the daemon that does. The methods are the same
 //! either way, and so is what they return.
 
+mod models;
+mod operations;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +15,15 @@ use orchestrator_core::event::Event;
 use orchestrator_core::hardware::Hardware;
 use orchestrator_core::instance::logs::{LogLine, LogStream};
 use orchestrator_core::instance::{InstanceState, InstanceSummary};
-use orchestrator_core::model::InstalledModel;
-use orchestrator_core::operation::{Operation, OperationId, OperationStatus};
+use orchestrator_core::operation::Operation;
 use orchestrator_core::orchestrator::{InstanceDescription, InstanceList, Orchestrator, ShutdownMode};
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Paths, Problem};
 use orchestrator_server::{Client, ClientError};
 
 use crate::closable::Items;
 use crate::home;
+
+pub(crate) use operations::outcome;
 
 /// How long a daemon that holds the lock may take to open its socket.
 const SOCKET_WAIT: Duration = Duration::from_secs(2);
@@ -159,14 +163,6 @@ impl Backend {
         }
     }
 
-    /// Lists the models that are on the machine.
-    pub(crate) async fn models(&self) -> Result<Vec<InstalledModel>, Problem> {
-        match self {
-            Self::Embedded(orchestrator) => orchestrator.models().await,
-            Self::Connected(client) => told(client.models().await),
-        }
-    }
-
     /// Returns what the machine has.
     pub(crate) async fn hardware(&self) -> Result<Hardware, Problem> {
         match self {
@@ -188,42 +184,6 @@ impl Backend {
         match self {
             Self::Embedded(orchestrator) => orchestrator.create_environment(key).await,
             Self::Connected(client) => told(client.create_environment(key).await),
-        }
-    }
-
-    /// Waits for the end of an operation, and fails as it does.
-    pub(crate) async fn finish(&self, operation: Operation) -> Result<Operation, Problem> {
-        let last = match self {
-            _ if operation.status.is_final() => operation,
-            Self::Embedded(orchestrator) => match orchestrator.watch_operation(operation.id) {
-                Some(mut watch) => match watch.wait_for(|operation| operation.status.is_final()).await {
-                    Ok(last) => last.clone(),
-                    Err(_) => return Err(Problem::new(ErrorCode::DaemonStopping, "the work was ended before it was done")),
-                },
-                None => operation,
-            },
-            Self::Connected(client) => {
-                let mut last = operation;
-                let mut changes = told(client.follow_operation(last.id).await)?;
-                while let Some(change) = changes.next().await {
-                    last = told(change)?;
-                }
-                last
-            }
-        };
-        match last.status {
-            OperationStatus::Failed { problem, .. } => Err(problem),
-            OperationStatus::Cancelled { .. } => Err(Problem::new(ErrorCode::Cancelled, "the work was cancelled before it was done")),
-            OperationStatus::Running { .. } => Err(Problem::new(ErrorCode::DaemonStopping, "the daemon ended before the work was done")),
-            OperationStatus::Succeeded { .. } => Ok(last),
-        }
-    }
-
-    /// Cancels an operation.
-    pub(crate) async fn cancel(&self, id: OperationId) -> Result<(), Problem> {
-        match self {
-            Self::Embedded(orchestrator) => orchestrator.cancel_operation(id),
-            Self::Connected(client) => told(client.cancel_operation(id).await),
         }
     }
 

@@ -84,7 +84,7 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 /// Makes a path absolute and takes out `.` and `..` without asking the disk.
-fn absolute(path: &Path) -> Result<PathBuf, HomeError> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, HomeError> {
     let absolute = std::path::absolute(path).map_err(|source| HomeError::NotAbsolute { path: path.to_path_buf(), source })?;
     let mut clean = PathBuf::new();
     for component in absolute.components() {

@@ -13,6 +13,7 @@ mod error;
 mod home;
 mod json;
 mod lines;
+mod operation;
 mod orchestrator;
 mod runtime;
 mod toolcall;

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use orchestrator_core::instance::logs::LogStream;
+use orchestrator_core::memory::FitRequest;
+use orchestrator_core::model::{ModelReference, ModelReferenceError};
+use orchestrator_core::provider::ImportMode;
 use orchestrator_core::{EnvKey, ErrorCode, InstanceName, Problem};
+use orchestrator_server::api::{ProviderName, PruneBody, SearchQuery};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -13,12 +16,10 @@ use crate::backend::{Backend, Servers, Wait};
 use crate::chat::{ChatStream, Conversation};
 use crate::error::{raise, raise_error};
 use crate::home;
-use crate::json::to_python;
+use crate::json::{from_python, to_python};
 use crate::lines::LogFollower;
+use crate::operation::{Interrupted, operation_id, see_through};
 use crate::runtime::{ask, runtime, wait};
-
-/// How long the cancelling of an operation may take after Ctrl-C.
-const CANCELLING: Duration = Duration::from_secs(2);
 
 /// The instances, models and environments of one home.
 ///
@@ -175,6 +176,127 @@ impl Orchestrator {
         to_python(py, &ask(py, self.backend(py)?.models())?)
     }
 
+    /// Looks at a model that is on the machine.
+    fn model_info<'py>(&self, py: Python<'py>, reference: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, reference) = (self.backend(py)?, model(py, reference)?);
+        to_python(py, &ask(py, backend.model_info(&reference))?)
+    }
+
+    /// Searches the sources of models: `"hf"`, `"ollama"`, `"local"`, or all of them; at most `limit` models of each.
+    #[pyo3(signature = (query = String::new(), *, provider = None, limit = 20))]
+    fn search<'py>(&self, py: Python<'py>, query: String, provider: Option<&str>, limit: usize) -> PyResult<Bound<'py, PyAny>> {
+        let provider = provider.map(|name| provider_name(py, name)).transpose()?;
+        let limit = limit.clamp(1, SearchQuery::LARGEST_LIMIT);
+        to_python(py, &ask(py, self.backend(py)?.search(query, provider, limit))?)
+    }
+
+    /// Asks the source of a model what would be fetched for it. Fetches nothing.
+    fn plan<'py>(&self, py: Python<'py>, reference: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, reference) = (self.backend(py)?, model(py, reference)?);
+        to_python(py, &ask(py, backend.plan(&reference))?)
+    }
+
+    /// Fetches a model and, with `wait`, returns when it is on the machine. What is there already is not fetched again.
+    ///
+    /// A large model is refused until `confirm` says that it is wanted. `progress` is called with a dictionary for each
+    /// change. Ctrl-C, or an exception that `progress` raises, cancels the pull; the next one goes on where it ended.
+    #[pyo3(signature = (reference, *, confirm = false, progress = None, wait = true))]
+    fn pull<'py>(
+        &self,
+        py: Python<'py>,
+        reference: &str,
+        confirm: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+        wait: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, reference) = (self.backend(py)?, model(py, reference)?);
+        let begun = ask(py, backend.pull(&reference, confirm))?;
+        if !wait {
+            return to_python(py, &begun);
+        }
+        to_python(py, &see_through(py, &backend, begun, progress, Interrupted::Cancels)?)
+    }
+
+    /// Removes a model from the machine; with `force` also one that an instance names.
+    #[pyo3(signature = (reference, *, force = false))]
+    fn remove<'py>(&self, py: Python<'py>, reference: &str, force: bool) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, reference) = (self.backend(py)?, model(py, reference)?);
+        let begun = ask(py, backend.remove_model(&reference, force))?;
+        to_python(py, &see_through(py, &backend, begun, None, Interrupted::GoesOn)?)
+    }
+
+    /// Registers a file or folder that lies on the machine; with `copy` it is copied into the store.
+    #[expect(clippy::needless_pass_by_value, reason = "what Python hands over is ours")]
+    #[pyo3(signature = (path, *, copy = false, progress = None))]
+    fn import_model<'py>(
+        &self,
+        py: Python<'py>,
+        path: PathBuf,
+        copy: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let path = home::absolute(&path).map_err(|error| raise_error(py, &error))?;
+        let backend = self.backend(py)?;
+        let mode = if copy { ImportMode::Copy } else { ImportMode::InPlace };
+        let begun = ask(py, backend.import_model(path, mode))?;
+        to_python(py, &see_through(py, &backend, begun, progress, Interrupted::Cancels)?)
+    }
+
+    /// Removes models that were fetched and that no instance uses, the longest unused first, until those that stay take no
+    /// more than `until_bytes`; with `dry_run` it is only told which would go.
+    #[pyo3(signature = (*, dry_run = false, until_bytes = None, keep = Vec::new()))]
+    fn prune<'py>(&self, py: Python<'py>, dry_run: bool, until_bytes: Option<u64>, keep: Vec<String>) -> PyResult<Bound<'py, PyAny>> {
+        let keep = keep.into_iter().map(|reference| model(py, &reference)).collect::<PyResult<Vec<_>>>()?;
+        to_python(py, &ask(py, self.backend(py)?.prune(PruneBody { dry_run, until_bytes, keep }))?)
+    }
+
+    /// Says whether a model fits the machine, with numbers. Of one that is elsewhere no more than the header is fetched.
+    ///
+    /// `settings` are those of `FitRequest`: `context`, `parallel`, `key_type`, `value_type`, `flash_attention`,
+    /// `micro_batch`, `unified`, and `gpu` as in an instance's configuration.
+    #[pyo3(signature = (reference, **settings))]
+    fn fit<'py>(&self, py: Python<'py>, reference: &str, settings: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, reference) = (self.backend(py)?, model(py, reference)?);
+        let settings = settings.map(|settings| from_python(settings)).transpose()?.unwrap_or_else(|| serde_json::json!({}));
+        let settings: FitRequest = serde_json::from_value(settings).map_err(|error| {
+            let problem = Problem::new(ErrorCode::Usage, "these are no settings that a fit can be asked for");
+            raise(py, &problem.with_cause(error.to_string()))
+        })?;
+        to_python(py, &ask(py, backend.fit(&reference, settings))?)
+    }
+
+    /// Makes an instance the active one of its runtime and, with `wait`, returns when it is. Ctrl-C ends the wait; the
+    /// switch goes on.
+    #[pyo3(signature = (name, *, wait = true))]
+    fn activate<'py>(&self, py: Python<'py>, name: String, wait: bool) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, name) = (self.backend(py)?, instance(py, name)?);
+        let begun = ask(py, backend.activate(&name))?;
+        if !wait {
+            return to_python(py, &begun);
+        }
+        to_python(py, &see_through(py, &backend, begun, None, Interrupted::GoesOn)?)
+    }
+
+    /// Lists the operations, newest first.
+    fn operations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        to_python(py, &ask(py, self.backend(py)?.operations())?)
+    }
+
+    /// Waits for the end of an operation that was begun without waiting, and raises as it failed. `progress` is called
+    /// with a dictionary for each change. Ctrl-C ends the wait; the operation goes on.
+    #[pyo3(signature = (id, *, progress = None))]
+    fn finish<'py>(&self, py: Python<'py>, id: &str, progress: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let (backend, id) = (self.backend(py)?, operation_id(py, id)?);
+        let begun = ask(py, backend.operation(id))?;
+        to_python(py, &see_through(py, &backend, begun, progress, Interrupted::GoesOn)?)
+    }
+
+    /// Cancels an operation. What a pull has fetched by then is kept for the next one.
+    fn cancel(&self, py: Python<'_>, id: &str) -> PyResult<()> {
+        let (backend, id) = (self.backend(py)?, operation_id(py, id)?);
+        ask(py, backend.cancel(id))
+    }
+
     /// Returns what the machine has: processors, memory, GPUs.
     fn hardware<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         to_python(py, &ask(py, self.backend(py)?.hardware())?)
@@ -195,17 +317,7 @@ impl Orchestrator {
         if !wait {
             return to_python(py, &begun);
         }
-        let id = begun.id;
-        match self::wait(py, backend.finish(begun)) {
-            Ok(done) => to_python(py, &done.map_err(|problem| raise(py, &problem))?),
-            Err(interrupt) => {
-                if let Ok(runtime) = runtime() {
-                    // Whether it could be cancelled is of no interest beside the interrupt.
-                    let _ = py.detach(|| runtime.block_on(async { tokio::time::timeout(CANCELLING, backend.cancel(id)).await }));
-                }
-                Err(interrupt)
-            }
-        }
+        to_python(py, &see_through(py, &backend, begun, None, Interrupted::Cancels)?)
     }
 
     /// Returns events, oldest first: those after the number `after`, or else the last ones; at most `limit`.
@@ -247,6 +359,18 @@ impl Orchestrator {
 
 fn instance(py: Python<'_>, name: String) -> PyResult<InstanceName> {
     InstanceName::try_new(name).map_err(|error| raise_error(py, &error))
+}
+
+fn model(py: Python<'_>, reference: &str) -> PyResult<ModelReference> {
+    reference.parse().map_err(|error: ModelReferenceError| raise_error(py, &error))
+}
+
+fn provider_name(py: Python<'_>, name: &str) -> PyResult<ProviderName> {
+    serde_json::from_value(serde_json::Value::from(name)).map_err(|_| {
+        let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+        let problem = Problem::new(ErrorCode::Usage, format!("`{shown}` is no source of models"));
+        raise(py, &problem.with_hint("use `hf`, `ollama` or `local`"))
+    })
 }
 
 const fn wait_mode(wait: bool) -> Wait {

@@ -15,6 +15,25 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 
 @pytest.mark.parametrize(
+    ("kind", "file", "name"),
+    [
+        (types.ModelFile, "model", "ModelFile"),
+        (types.ModelDefaults, "model", "ModelDefaults"),
+        (types.FoundModel, "search-results", "FoundModel"),
+        (types.PlannedFile, "pull-plan", "PlannedFile"),
+        (types.PrunedModel, "prune-report", "PrunedModel"),
+        (types.FitNumbers, "fit-report", "FitNumbers"),
+        (types.Progress, "operation", "ProgressUpdate"),
+        (types.FileProgress, "operation", "FileProgress"),
+    ],
+)
+def test_a_part_has_the_keys_of_its_schema(kind: Any, file: str, name: str) -> None:
+    schema = json.loads((SCHEMAS / f"{file}.schema.json").read_text())["$defs"][name]
+    assert set(get_type_hints(kind)) == set(schema["properties"])
+    assert set(schema.get("required", [])) <= kind.__required_keys__
+
+
+@pytest.mark.parametrize(
     ("kind", "file"),
     [
         (types.InstanceSummary, "instance-summary"),
@@ -23,6 +42,10 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
         (types.InstalledModel, "model"),
         (types.EnvironmentStatus, "environment"),
         (types.Operation, "operation"),
+        (types.PullPlan, "pull-plan"),
+        (types.SearchResults, "search-results"),
+        (types.PruneReport, "prune-report"),
+        (types.FitReport, "fit-report"),
         (types.Hardware, "hardware"),
     ],
 )

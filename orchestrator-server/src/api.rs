@@ -1,12 +1,17 @@
 //! What goes over the wire of the control API besides the types of `orchestrator-core`: queries, bodies and
 //! answers that exist only because two processes talk to each other. Values only, no behaviour.
 
+mod models;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use orchestrator_core::InstanceName;
 use orchestrator_core::event::Timestamp;
 
+pub use models::{
+    ActivateRequest, CatalogQuery, FitBody, ImportBody, InstallBody, ModelInfoQuery, ModelUsage, ProviderName, ProviderRow, PruneBody,
+    RemoveModelBody, SearchQuery,
+};
 pub use orchestrator_core::instance::logs::{LogLine, LogStream};
 pub use orchestrator_core::memory_watch::StandingWarning;
 pub use orchestrator_core::orchestrator::predecessors::Predecessor;
@@ -148,23 +153,6 @@ pub struct HardwareQuery {
     /// Whether engines are asked what they could use; they are started for that, for a moment.
     #[serde(default)]
     pub engine: bool,
-}
-
-/// The query of `GET /api/v1/models/info`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelInfoQuery {
-    /// The model reference.
-    #[serde(rename = "ref")]
-    pub reference: String,
-}
-
-/// The body of `POST /api/v1/models/activate`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ActivateRequest {
-    /// The instance that becomes the active one of its runtime.
-    pub instance: InstanceName,
 }
 
 /// The body of `POST /api/v1/shutdown`.

@@ -7,6 +7,7 @@
 mod control;
 mod error;
 mod gateway;
+mod models;
 mod stream;
 mod transport;
 

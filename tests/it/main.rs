@@ -9,6 +9,7 @@ mod handover;
 mod homes;
 mod hugging_face;
 mod lifecycle;
+mod models;
 mod observability;
 mod ollama;
 mod queueing;

@@ -38,6 +38,8 @@ pub(crate) fn run(context: &Context, arguments: &InitArguments) -> Result<(), Co
     {
         context.output.note(&format!("{} there is no `{}` yet", "warning:".yellow().bold(), path.display()));
     }
-    context.output.note(&format!("Start it with `orch up {}`.", options.name));
+    // Whether a model of elsewhere is here is the daemon's to say, and nothing is started for that.
+    let fetches = if options.model.as_file().is_none() { "; that fetches the model first, if it is missing" } else { "" };
+    context.output.note(&format!("Start it with `orch up {}`{fetches}.", options.name));
     Ok(())
 }

@@ -4,7 +4,6 @@
 mod closing;
 mod ledger;
 mod steps;
-mod tool_call;
 mod turn;
 
 use orchestrator_core::InstanceName;
@@ -71,15 +70,15 @@ async fn show(
     let is_demo = model.is_none();
     // A model that cannot be used is told before anything is built for it.
     let model = match model {
-        Some(model) => steps::real_model(&client, &steps, model).await?,
+        Some(model) => steps::real_model(context, &client, &steps, model, ledger).await?,
         None => steps::demo_model(&client, paths, &steps).await?,
     };
-    let engine_version = steps::environment(&client, &steps, ledger).await?;
+    let engine_version = steps::environment(context, &client, &steps, ledger).await?;
     let name = steps::instance(paths, &steps, &model)?;
     let ready_ms = steps::start(&client, &steps, &name, ledger).await?;
     let reply = steps::chat(context, &client, &name, is_demo).await?;
     let structured = steps::structured(context, &client, &steps, &name).await?;
-    let tool_call = tool_call::ask(context, &client, &steps, &name).await?;
+    let tool_call = steps::tool_call(context, &client, &steps, &name).await?;
     Ok(Outcome { endpoint, instance: name, model: model.to_string(), engine_version, ready_ms, reply, structured, tool_call })
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
+use orchestrator_core::model::ModelReference;
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_server::Client;
 use owo_colors::OwoColorize as _;
@@ -11,6 +12,7 @@ use crate::args::instance::RunArguments;
 use crate::chat::{self, Answer, Conversation, Piece};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::fetch::{self, Consent};
 use crate::instance_for_model::{self, Wishes};
 use crate::interrupt::{signalled, unless_interrupted};
 use crate::model_argument;
@@ -22,13 +24,18 @@ const LARGEST_PROMPT: u64 = 16 * 1024 * 1024;
 
 /// Chats with a model.
 pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(), CommandError> {
-    let name = unless_interrupted(None, Box::pin(choose_instance(context, &arguments.target))).await?;
+    let name = match understand(context, &arguments.target)? {
+        Target::Instance(name) => name,
+        Target::Model(model) => Box::pin(instance_of_model(context, &model)).await?,
+    };
     let prompt = match &arguments.prompt {
         Some(prompt) => Some(prompt.clone()),
         None if std::io::stdin().is_terminal() => None,
         None => Some(read_prompt()?),
     };
     let note = format!("`{name}` goes on running; `orch down {name}` ends it");
+    let client = unless_interrupted(None, context.client()).await?;
+    Box::pin(fetch::ensure_for_instance(context, &client, &name)).await?;
     let client = unless_interrupted(Some(note.clone()), Box::pin(get_ready(context, &name))).await?;
     let mut conversation = Conversation::new(&name, arguments.system.as_deref(), arguments.max_tokens);
     let Some(prompt) = prompt else { return converse(context.output, &client, &mut conversation).await };
@@ -46,29 +53,38 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Result<(
     Ok(())
 }
 
-/// Returns the instance that is named, or one for the model that is named.
-async fn choose_instance(context: &Context, target: &str) -> Result<InstanceName, CommandError> {
+/// What is to be chatted with.
+enum Target {
+    /// An instance that is named, or that serves the model that is named.
+    Instance(InstanceName),
+    /// A model that no instance serves yet.
+    Model(ModelReference),
+}
+
+fn understand(context: &Context, target: &str) -> Result<Target, CommandError> {
     if !model_argument::looks_like_model(target) {
-        return Ok(InstanceName::try_new(target).map_err(Problem::from)?);
+        return Ok(Target::Instance(InstanceName::try_new(target).map_err(Problem::from)?));
     }
     if let Ok(name) = InstanceName::try_new(target) {
         // A file of that name lies here by chance.
         if context.paths().map_or(true, |paths| paths.instance_dir(&name).exists()) {
-            return Ok(name);
+            return Ok(Target::Instance(name));
         }
     }
-    let paths = context.paths()?;
     let model = model_argument::parse(target)?;
-    if let Some(name) = instance_for_model::find(&paths.instances_dir(), &model) {
-        return Ok(name);
-    }
-    let name = model_argument::instance_name(&model).ok_or_else(|| {
+    let served = instance_for_model::find(&context.paths()?.instances_dir(), &model);
+    Ok(served.map_or(Target::Model(model), Target::Instance))
+}
+
+/// Makes an instance for a model, which is fetched where it is missing: one that cannot be used gets none.
+async fn instance_of_model(context: &Context, model: &ModelReference) -> Result<InstanceName, CommandError> {
+    let name = model_argument::instance_name(model).ok_or_else(|| {
         let problem = Problem::new(ErrorCode::Usage, format!("no instance can be named after `{model}`"));
         problem.with_hint("give it a name: `orch init NAME --model REF`")
     })?;
-    // A model that cannot be used gets no instance.
-    context.client().await?.model_info(&model).await?;
-    let chosen = instance_for_model::choose(&paths.instances_dir(), &[name], &model, Wishes::default())?;
+    let client = unless_interrupted(None, context.client()).await?;
+    fetch::ensure(context, &client, model, Consent::Asked).await?;
+    let chosen = instance_for_model::choose(&context.paths()?.instances_dir(), &[name], model, Wishes::default())?;
     if chosen.is_new {
         context.output.note(&format!("Made the instance `{}` for {model}.", chosen.name));
     }

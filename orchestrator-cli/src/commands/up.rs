@@ -1,4 +1,5 @@
-//! `orch up`: starts instances at the same time, shows how they come along, and waits until they are ready.
+//! `orch up`: fetches models that are missing, starts instances at the same time, shows how they come along, and waits
+//! until they are ready.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use super::selection::{self, Selected};
 use crate::args::instance::{Selection, UpArguments};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::fetch;
+use crate::interrupt::unless_interrupted;
 use crate::output::{format, state};
 use crate::progress::{Step, Steps};
 
@@ -21,15 +24,30 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Starts the instances.
 pub(crate) async fn run(context: &Context, arguments: &UpArguments) -> Result<(), CommandError> {
+    let note = Some(interruption_note(&arguments.selection));
+    let (client, selected) = unless_interrupted(None, select(context, arguments)).await?;
+    if !arguments.no_wait {
+        for name in &selected.names {
+            fetch::ensure_for_instance(context, &client, name).await?;
+        }
+    }
+    unless_interrupted(note, Box::pin(start(context, client, selected, arguments.no_wait))).await
+}
+
+async fn select(context: &Context, arguments: &UpArguments) -> Result<(Client, Selected), CommandError> {
     let client = context.client().await?;
     let selected = selection::resolve(&client, &arguments.selection, |_| true).await?;
+    Ok((client, selected))
+}
+
+async fn start(context: &Context, client: Client, selected: Selected, no_wait: bool) -> Result<(), CommandError> {
     if selected.names.is_empty() && selected.problems.is_empty() {
         context.output.note("There is no instance to start. Make one: `orch init NAME --model FILE`");
     }
     start_all(
         context,
         selected,
-        arguments.no_wait,
+        no_wait,
         async |name: &InstanceName, wait| {
             if wait { client.up_and_wait(name).await } else { client.up(name).await }
         },

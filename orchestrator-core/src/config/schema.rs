@@ -9,8 +9,11 @@ use crate::error::Problem;
 use crate::event::Event;
 use crate::hardware::Hardware;
 use crate::instance::{InstanceSpec, InstanceSummary};
-use crate::model::InstalledModel;
+use crate::memory::FitReport;
+use crate::model::{InstalledModel, PullPlan};
 use crate::operation::Operation;
+use crate::orchestrator::models::{Manifest, PruneReport};
+use crate::provider::SearchResults;
 
 /// Returns every schema with the name of its file: `schemas/<name>.schema.json`.
 #[must_use]
@@ -23,6 +26,11 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("instance-summary", instance_summary_schema()),
         ("operation", titled::<Operation>("Operation")),
         ("model", titled::<InstalledModel>("Installed model")),
+        ("model-manifest", titled::<Manifest>("Manifest of the model store")),
+        ("pull-plan", titled::<PullPlan>("Pull plan")),
+        ("search-results", titled::<SearchResults>("Search results")),
+        ("fit-report", titled::<FitReport>("Fit report")),
+        ("prune-report", titled::<PruneReport>("Prune report")),
         ("environment", titled::<EnvironmentStatus>("Environment")),
         ("hardware", titled::<Hardware>("Hardware")),
     ]

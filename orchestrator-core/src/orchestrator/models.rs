@@ -112,9 +112,15 @@ impl Orchestrator {
         Ok(records.into_values().collect())
     }
 
-    /// Looks at one model on this machine.
+    /// Looks at one model on this machine. What only its source could tell, such as the licence, is remembered.
     pub async fn model_info(&self, reference: &ModelReference) -> Result<InstalledModel, Problem> {
-        self.inner.services.resolve_model(reference).await
+        let mut model = self.inner.services.resolve_model(reference).await?;
+        if model.licence.is_none() {
+            let records = self.inner.services.store.models().await?;
+            let record = records.into_iter().find(|record| record.model.reference == *reference);
+            model.licence = record.and_then(|record| record.model.licence);
+        }
+        Ok(model)
     }
 
     /// Goes on with what an earlier owner of the home had begun.

@@ -8,9 +8,9 @@
             print(piece, end="", flush=True)
 
 ``Orchestrator(home)`` owns the home when nobody else does, and talks to the daemon that owns it otherwise; the methods
-are the same either way. What they return are dictionaries in the shape of the control API; ``orchestrator.types`` has
-their types. What fails raises one of the exceptions in ``orchestrator.errors``, with the stable code, a hint and the
-causes.
+are the same either way, and ``AsyncOrchestrator`` has them for ``asyncio``. What they return are dictionaries in the shape
+of the control API; ``orchestrator.types`` has their types. What fails raises one of the exceptions in
+``orchestrator.errors``, with the stable code, a hint and the causes.
 """
 
 from orchestrator import errors, toolcall, types
@@ -22,6 +22,7 @@ from orchestrator._orchestrator import (
     connect,
     write_demo_model,
 )
+from orchestrator.aio import AsyncOrchestrator
 from orchestrator.errors import (
     CancelledError,
     ConfigError,
@@ -36,6 +37,7 @@ from orchestrator.errors import (
 )
 
 __all__ = [
+    "AsyncOrchestrator",
     "CancelledError",
     "ChatStream",
     "ConfigError",

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, final
 
@@ -10,6 +10,7 @@ from orchestrator.types import (
     Envelope,
     Event,
     Finding,
+    FitReport,
     Hardware,
     InstalledModel,
     InstanceDescription,
@@ -17,8 +18,13 @@ from orchestrator.types import (
     LogLine,
     LogSource,
     Message,
+    ModelSource,
     Operation,
     Problem,
+    Progress,
+    PruneReport,
+    PullPlan,
+    SearchResults,
     Verdict,
 )
 
@@ -53,6 +59,31 @@ class Orchestrator:
     def chat(self, model: str, messages: str | Sequence[Message | dict[str, Any]], **options: Any) -> ChatStream: ...
     def complete(self, model: str, messages: str | Sequence[Message | dict[str, Any]], **options: Any) -> dict[str, Any]: ...
     def models(self) -> list[InstalledModel]: ...
+    def model_info(self, reference: str) -> InstalledModel: ...
+    def search(self, query: str = ..., *, provider: ModelSource | None = None, limit: int = 20) -> SearchResults: ...
+    def plan(self, reference: str) -> PullPlan: ...
+    def pull(
+        self,
+        reference: str,
+        *,
+        confirm: bool = False,
+        progress: Callable[[Progress], object] | None = None,
+        wait: bool = True,
+    ) -> Operation: ...
+    def remove(self, reference: str, *, force: bool = False) -> Operation: ...
+    def import_model(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        copy: bool = False,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> Operation: ...
+    def prune(self, *, dry_run: bool = False, until_bytes: int | None = None, keep: Sequence[str] = ...) -> PruneReport: ...
+    def fit(self, reference: str, **settings: Any) -> FitReport: ...
+    def activate(self, name: str, *, wait: bool = True) -> Operation: ...
+    def operations(self) -> list[Operation]: ...
+    def finish(self, id: str, *, progress: Callable[[Progress], object] | None = None) -> Operation: ...
+    def cancel(self, id: str) -> None: ...
     def hardware(self) -> Hardware: ...
     def envs(self) -> list[EnvironmentStatus]: ...
     def create_env(self, key: str, *, wait: bool = True) -> Operation: ...

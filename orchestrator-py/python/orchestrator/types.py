@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 Backend = Literal["cpu"] | Literal["vulkan", "cuda", "metal", "rocm"]
 Health = Literal["unknown"] | Literal["loading", "healthy", "unhealthy", "error"]
 LogSource = Literal["both"] | Literal["stdout", "stderr"]
+ModelSource = Literal["hf"] | Literal["ollama", "local"]
 StateName = Literal["stopped"] | Literal["starting", "loading", "ready", "unhealthy", "stopping", "backoff", "failed"]
 
 
@@ -89,9 +90,28 @@ class Event(_EventKeys, total=False):
     data: Any
 
 
-class InstalledModel(TypedDict):
-    """A model that is on the machine and was looked at."""
+class _ModelFileKeys(TypedDict):
+    path: str
+    size_bytes: int
 
+
+class ModelFile(_ModelFileKeys, total=False):
+    """A file of a model on the machine."""
+
+    #: Its digest, where it was verified.
+    sha256: str
+
+
+class ModelDefaults(TypedDict, total=False):
+    """What the source of a model says about how it is to be used."""
+
+    chat_template: str
+    source_template: str
+    request: dict[str, Any]
+    context_size: int
+
+
+class _InstalledModelKeys(TypedDict):
     reference: str
     path: str
     format: str
@@ -102,6 +122,148 @@ class InstalledModel(TypedDict):
     parameters: int
     size_bytes: int
     has_chat_template: bool
+
+
+class InstalledModel(_InstalledModelKeys, total=False):
+    """A model that is on the machine and was looked at."""
+
+    #: Every file of it; absent where it is ``path`` alone.
+    files: list[ModelFile]
+    #: The exact version it was fetched at.
+    revision: str
+    licence: str
+    #: The file that lets it see pictures.
+    projector: str
+    defaults: ModelDefaults
+
+
+class _FoundModelKeys(TypedDict):
+    reference: str
+    gated: bool
+
+
+class FoundModel(_FoundModelKeys, total=False):
+    """A model at its source."""
+
+    description: str
+    downloads: int
+    likes: int
+    licence: str
+    #: The formats or quantisations there are, where the source tells.
+    variants: list[str]
+
+
+class _SearchResultsKeys(TypedDict):
+    models: list[FoundModel]
+
+
+class SearchResults(_SearchResultsKeys, total=False):
+    """The answer of a search."""
+
+    #: When the answer was fetched, where it is an old one because the source cannot be reached now.
+    stale_since: str
+
+
+class PlannedFile(TypedDict):
+    """A file that belongs to a model at its source."""
+
+    name: str
+    role: Literal["weights", "projector", "configuration", "licence"]
+    size_bytes: int | None
+    digest: dict[str, Any] | None
+    #: The bytes of it that are on the machine already.
+    present_bytes: int
+
+
+class PullPlan(TypedDict):
+    """What would be fetched for a model."""
+
+    reference: str
+    revision: str
+    format: str
+    quantisation: str | None
+    architecture: str | None
+    licence: str | None
+    gated: bool
+    needs_remote_code: bool
+    files: list[PlannedFile]
+
+
+class PrunedModel(TypedDict):
+    """A model that was removed because nobody used it."""
+
+    reference: str
+    size_bytes: int
+    unused_since: str
+
+
+class PruneReport(TypedDict):
+    """What was removed, or would be."""
+
+    removed: list[PrunedModel]
+    freed_bytes: int
+    kept_bytes: int
+
+
+class FitNumbers(TypedDict):
+    """What is needed of one memory and what it has, in bytes."""
+
+    needed_bytes: int
+    margin_bytes: int
+    available_bytes: int
+    total_bytes: int
+
+
+class _FitReportKeys(TypedDict):
+    reference: str
+    #: ``is`` is ``fits``, ``fits_with_layers_on_host`` (with ``layers``), ``tight`` or ``does_not_fit``.
+    verdict: dict[str, Any]
+    confidence: Literal["measured", "estimated", "guessed"]
+    context: int
+    parallel: int
+    layers: int | None
+    host: FitNumbers
+    #: The GPU that is used: ``backend``, ``index``, ``name``, ``numbers``, ``layers``.
+    device: dict[str, Any] | None
+    breakdown: dict[str, Any]
+    prompt_cache_bytes: int
+    suggestions: dict[str, Any]
+
+
+class FitReport(_FitReportKeys, total=False):
+    """Whether a model fits, and what that is concluded from."""
+
+    #: What else should be known about running it here.
+    notes: list[str]
+
+
+class _FileProgressKeys(TypedDict):
+    name: str
+    done: int
+    phase: Literal["waiting", "fetching", "verifying", "done"]
+
+
+class FileProgress(_FileProgressKeys, total=False):
+    """How far one file is, in bytes."""
+
+    total: int
+
+
+class _ProgressKeys(TypedDict):
+    phase: str
+
+
+class Progress(_ProgressKeys, total=False):
+    """How far an operation is."""
+
+    done: int
+    total: int
+    #: ``bytes``; absent where steps are counted.
+    unit: Literal["bytes"]
+    #: How much is done in a second.
+    rate: int
+    eta_seconds: int
+    files: list[FileProgress]
 
 
 class InstanceDescription(TypedDict):

@@ -1,17 +1,14 @@
-//! One method for each endpoint of the control API.
+//! One method for each endpoint of the control API, but for those about models.
 
 use orchestrator_core::env::{EnvironmentReport, EnvironmentStatus};
 use orchestrator_core::event::Event;
 use orchestrator_core::hardware::Hardware;
 use orchestrator_core::instance::InstanceSummary;
-use orchestrator_core::model::{InstalledModel, ModelReference};
 use orchestrator_core::operation::{Operation, OperationId};
 use orchestrator_core::{EnvKey, InstanceName};
 
 use super::{Call, Client, ClientError, ItemStream, LOADING, STOPPING, encode, stream};
-use crate::api::{
-    ActivateRequest, DaemonStatus, HealthAnswer, InstanceDescription, InstanceList, LogLine, LogLines, LogStream, ShutdownRequest,
-};
+use crate::api::{DaemonStatus, HealthAnswer, InstanceDescription, InstanceList, LogLine, LogLines, LogStream, ShutdownRequest};
 
 impl Client {
     /// Asks whether the daemon serves.
@@ -108,23 +105,6 @@ impl Client {
         let call = Call { last_event: Some(after), ..Call::get("/api/v1/events?follow=true").stream() };
         let response = self.answer(call).await?;
         Ok(stream::values(self.target(), response))
-    }
-
-    /// Lists the models that are on the machine.
-    pub async fn models(&self) -> Result<Vec<InstalledModel>, ClientError> {
-        self.json(Call::get("/api/v1/models")).await
-    }
-
-    /// Looks at one model.
-    pub async fn model_info(&self, reference: &ModelReference) -> Result<InstalledModel, ClientError> {
-        let reference = String::from(reference.clone());
-        self.json(Call::get(&format!("/api/v1/models/info?ref={}", escape(&reference)))).await
-    }
-
-    /// Begins to make an instance the active one of its runtime.
-    pub async fn activate(&self, instance: &InstanceName) -> Result<Operation, ClientError> {
-        let request = ActivateRequest { instance: instance.clone() };
-        self.json(Call::post("/api/v1/models/activate").body(encode(&request)?)).await
     }
 
     /// Lists the recipes for environments and what is installed of them.

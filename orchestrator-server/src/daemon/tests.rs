@@ -5,5 +5,7 @@ mod control;
 mod doors;
 mod ending;
 mod handover;
+mod hub;
+mod models;
 mod rig;
 mod serving;

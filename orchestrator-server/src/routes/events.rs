@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -16,6 +16,7 @@ use orchestrator_core::{ErrorCode, Orchestrator, Problem};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::operations::wants_stream;
 use super::{Control, QueryOf};
 use crate::Client;
 use crate::api::EventQuery;
@@ -31,8 +32,7 @@ pub(super) async fn events(
     Extension(seat): Extension<Seat>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let wants_stream = headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/event-stream"));
-    if !query.follow && !wants_stream {
+    if !query.follow && !wants_stream(&headers) {
         let limit = query.limit.min(EventQuery::LARGEST_LIMIT);
         let events = match query.after {
             Some(after) => control.orchestrator.events_after(after, limit).await?,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use orchestrator_core::InstanceName;
-use orchestrator_core::operation::OperationId;
+use orchestrator_core::operation::{Operation, OperationId, OperationKind};
 use orchestrator_server::Client;
 
 use super::turn::Turn;
@@ -20,8 +20,16 @@ pub(super) struct Ledger {
 #[derive(Debug, Default)]
 struct Entries {
     daemon: Option<Client>,
-    operation: Option<(Client, OperationId)>,
+    operation: Option<BegunOperation>,
     instance: Option<(Client, InstanceName)>,
+}
+
+#[derive(Debug)]
+struct BegunOperation {
+    client: Client,
+    id: OperationId,
+    /// What it does, in a few words.
+    work: &'static str,
 }
 
 impl Ledger {
@@ -34,8 +42,12 @@ impl Ledger {
         self.entries.borrow_mut().daemon = Some(client.clone());
     }
 
-    pub(super) fn began_operation(&self, client: &Client, id: OperationId) {
-        self.entries.borrow_mut().operation = Some((client.clone(), id));
+    pub(super) fn began_operation(&self, client: &Client, operation: &Operation) {
+        let work = match operation.kind {
+            OperationKind::Pull { .. } => "the fetching of the model",
+            _ => "the building of the environment",
+        };
+        self.entries.borrow_mut().operation = Some(BegunOperation { client: client.clone(), id: operation.id, work });
     }
 
     pub(super) fn ended_operation(&self) {
@@ -60,10 +72,10 @@ impl Ledger {
     pub(super) async fn undo(&self, context: &Context) -> Option<String> {
         let Entries { daemon, operation, instance } = self.entries.take();
         let mut left = Vec::new();
-        if let Some((client, id)) = operation
+        if let Some(BegunOperation { client, id, work }) = operation
             && client.cancel_operation(id).await.is_err()
         {
-            left.push("the building of the environment");
+            left.push(work);
         }
         if let Some((client, name)) = instance
             && client.down(&name).await.is_err()

@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 use super::ledger::Ledger;
 use super::quoted;
 use crate::chat::{self, Conversation, Piece};
-use crate::commands::{env, up};
+use crate::commands::up;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::fetch::{self, Consent};
+use crate::follow;
 use crate::instance_for_model::{self, Wishes};
 use crate::model_argument;
 use crate::output::format;
@@ -45,7 +47,7 @@ pub(super) async fn daemon(context: &Context, steps: &Steps, ledger: &Ledger) ->
 }
 
 /// Sees to it that the environment is there and returns the version of its engine.
-pub(super) async fn environment(client: &Client, steps: &Steps, ledger: &Ledger) -> Result<String, CommandError> {
+pub(super) async fn environment(context: &Context, client: &Client, steps: &Steps, ledger: &Ledger) -> Result<String, CommandError> {
     let key = EnvKey::try_new(ENVIRONMENT).map_err(Problem::from)?;
     let mut step = steps.begin(format!("environment {key}"));
     if let Some(version) = installed_version(client, &key).await? {
@@ -53,8 +55,8 @@ pub(super) async fn environment(client: &Client, steps: &Steps, ledger: &Ledger)
         return Ok(version);
     }
     let begun = client.create_environment(&key).await?;
-    ledger.began_operation(client, begun.id);
-    let built = env::create::follow(client, begun, &mut step).await;
+    ledger.began_operation(client, &begun);
+    let built = follow::to_the_end(context, client, begun, &mut step).await;
     ledger.ended_operation();
     built?;
     let version = installed_version(client, &key).await?;
@@ -70,10 +72,26 @@ async fn installed_version(client: &Client, key: &EnvKey) -> Result<Option<Strin
     Ok(status.filter(|status| !status.outdated).and_then(|status| status.installed).map(|environment| environment.engine_version))
 }
 
-/// Looks at the model that was asked for.
-pub(super) async fn real_model(client: &Client, steps: &Steps, model: ModelReference) -> Result<ModelReference, CommandError> {
+/// Looks at the model that was asked for, and fetches it where it is missing.
+pub(super) async fn real_model(
+    context: &Context,
+    client: &Client,
+    steps: &Steps,
+    model: ModelReference,
+    ledger: &Ledger,
+) -> Result<ModelReference, CommandError> {
+    let found = if let Some(found) = fetch::look(client, &model).await? {
+        found
+    } else {
+        let begun = fetch::begin(context, client, &model, Consent::Asked).await?;
+        ledger.began_operation(client, &begun);
+        let mut step = steps.begin(format!("pulling {model}"));
+        let pulled = follow::to_the_end(context, client, begun, &mut step).await;
+        ledger.ended_operation();
+        pulled?;
+        client.model_info(&model).await?
+    };
     let step = steps.begin(format!("model {model}"));
-    let found = client.model_info(&model).await?;
     step.succeed(&format!("model {} of {} is there", model.short_name(), format::bytes(found.size_bytes)));
     Ok(model)
 }
@@ -175,6 +193,17 @@ pub(super) async fn structured(context: &Context, client: &Client, steps: &Steps
         context.output.line(&quoted(&format::printable(&value.to_string())))?;
     }
     Ok(value)
+}
+
+/// Asks for a strict tool call, and proves that it matches.
+pub(super) async fn tool_call(context: &Context, client: &Client, steps: &Steps, name: &InstanceName) -> Result<Value, CommandError> {
+    let step = steps.begin("asking for a tool call");
+    let call = crate::tool_call::ask(client, name).await?;
+    step.succeed("got a tool call that matches its schema");
+    if !context.output.is_json() && !context.output.is_quiet() {
+        context.output.line(&quoted(&format::printable(&call.to_string())))?;
+    }
+    Ok(call)
 }
 
 /// The schema of the constrained answer: bounded on every side, so that any model comes to an end.

@@ -168,9 +168,9 @@ fn a_device_that_is_not_there_is_said_so() {
         measured: None,
         variants: &[],
     };
-    let request = FitRequest { gpu: Some(GpuSpec { backend: Backend::Vulkan, ..GpuSpec::default() }), ..FitRequest::default() };
+    let request = FitRequest { gpu: Some(GpuSpec { backend: Backend::Metal, ..GpuSpec::default() }), ..FitRequest::default() };
     let refused = fit(&subject, &request, &machine(GIB, Some(GIB))).unwrap_err();
-    assert_eq!(refused.to_string(), "this machine has no vulkan");
+    assert_eq!(refused.to_string(), "this machine has no metal");
 }
 
 #[test]

@@ -221,7 +221,7 @@ async fn fetch(
     let stop = cancel.child_token();
     let pull = provider.pull(plan, PullWatch { progress, cancel: &stop });
     let mut pull = std::pin::pin!(pull);
-    let pulled = tokio::select! {
+    let mut pulled = tokio::select! {
         pulled = &mut pull => pulled?,
         shortage = runs_short(services, provider.store_dir(), plan) => {
             stop.cancel();
@@ -230,6 +230,10 @@ async fn fetch(
             return Err(shortage);
         }
     };
+    // Not every store has a place for it.
+    if pulled.licence.is_none() {
+        pulled.licence.clone_from(&plan.licence);
+    }
     services.remember_model(pulled).await
 }
 

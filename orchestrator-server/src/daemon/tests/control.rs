@@ -89,7 +89,7 @@ async fn what_is_not_there_or_not_understood_is_a_problem_with_a_status() {
         ("GET /api/v1/operations/7", "400", "request.invalid"),
         ("GET /api/v1/operations/00000000-0000-7000-8000-000000000000", "404", "request.not_found"),
         ("DELETE /api/v1/operations/00000000-0000-7000-8000-000000000000", "404", "request.not_found"),
-        ("GET /api/v1/models/info", "400", "ref"),
+        ("GET /api/v1/models/info", "400", "reference"),
         ("GET /api/v1/models/info?ref=nonsense", "422", "model.reference_invalid"),
         ("GET /api/v1/instances/a/logs?tail=999999999", "400", "tail"),
     ] {

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Daemon, DaemonError, DaemonOptions, Inheritance, Reopen, Succession, take_over};
+use super::hub::Hub;
 use crate::Client;
 
 /// Everything a test needs ends within this.
@@ -73,7 +74,7 @@ impl Runtime for PythonEngine {
 /// Has every model.
 struct AnyModel;
 
-fn model(reference: &ModelReference) -> InstalledModel {
+pub(super) fn model(reference: &ModelReference) -> InstalledModel {
     InstalledModel {
         reference: reference.clone(),
         path: reference.as_file().unwrap_or(Path::new("/")).to_path_buf(),
@@ -159,8 +160,10 @@ impl HardwareProbe for NoHardware {
 }
 
 fn builder(paths: Paths, config: DaemonConfig) -> OrchestratorBuilder {
+    let hub = Hub { store: paths.models_dir() };
     Orchestrator::builder(paths)
         .config(config)
+        .provider(Arc::new(hub))
         .runtime(Arc::new(PythonEngine))
         .provider(Arc::new(AnyModel))
         .environments(Arc::new(OneRecipe))

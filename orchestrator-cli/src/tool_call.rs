@@ -1,22 +1,18 @@
-//! The last step of quickstart: a strict tool call, held against the schema of its tool.
+//! One strict tool call through the gateway, held against the schema of its tool: what quickstart and smoke show.
 
 use orchestrator_core::{ErrorCode, InstanceName, Problem};
 use orchestrator_server::Client;
 use orchestrator_toolcall::{Finish, ToolSet};
 use serde_json::{Value, json};
 
-use super::quoted;
-use crate::context::Context;
 use crate::error::CommandError;
-use crate::output::format;
-use crate::progress::Steps;
 
 /// How long the call may be, in tokens.
 const TOKENS: u32 = 512;
 
-/// Asks something that needs a tool, and proves that the call matches the tool's schema.
-pub(super) async fn ask(context: &Context, client: &Client, steps: &Steps, name: &InstanceName) -> Result<Value, CommandError> {
-    let step = steps.begin("asking for a tool call");
+/// Asks something that needs a tool, proves that the call matches the tool's schema, and returns it as
+/// `{"name", "arguments"}`.
+pub(crate) async fn ask(client: &Client, name: &InstanceName) -> Result<Value, CommandError> {
     let body = json!({
         "model": name,
         "messages": [{ "role": "user", "content": "How will the weather be in Lisbon?" }],
@@ -33,12 +29,7 @@ pub(super) async fn ask(context: &Context, client: &Client, steps: &Steps, name:
         let cause = body["error"]["message"].as_str().unwrap_or("no reason was given");
         return Err(refused(cause).into());
     }
-    let call = check(&body["choices"][0]["message"]["tool_calls"])?;
-    step.succeed("got a tool call that matches its schema");
-    if !context.output.is_json() && !context.output.is_quiet() {
-        context.output.line(&quoted(&format::printable(&call.to_string())))?;
-    }
-    Ok(call)
+    Ok(check(&body["choices"][0]["message"]["tool_calls"])?)
 }
 
 fn tools() -> Value {
@@ -69,7 +60,7 @@ fn check(calls: &Value) -> Result<Value, Problem> {
 
 fn refused(cause: &str) -> Problem {
     let problem = Problem::new(ErrorCode::AnswerInvalid, "the answer is no valid tool call").with_cause(cause);
-    problem.with_hint("`orch tools smoke quickstart` tries more of them")
+    problem.with_hint("`orch tools smoke NAME` tries more of them")
 }
 
 #[cfg(test)]
