@@ -44,6 +44,7 @@ variables! {
     HF_TOKEN_PATH = "HF_TOKEN_PATH", "The file that holds that token.";
     HF_HUB_CACHE = "HF_HUB_CACHE", "The cache of Hugging Face's files.";
     OLLAMA_HOST = "OLLAMA_HOST", "The address of a running Ollama.";
+    OLLAMA_MODELS = "OLLAMA_MODELS", "The folder of Ollama's models.";
     OLLAMA_REGISTRY = "ORCH_OLLAMA_REGISTRY", "The registry of Ollama's library.";
     OLLAMA_CATALOGUE = "ORCH_OLLAMA_CATALOGUE", "The site that lists Ollama's library.";
     HTTPS_PROXY = "HTTPS_PROXY", "The proxy for https; also in small letters.";

@@ -20,6 +20,8 @@ pub(crate) fn from_environment() -> ProviderSettings {
 fn variable(name: &str) -> Option<OsString> {
     match name {
         "PATH" => Some(std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_SEARCH_PATH.into())),
+        // Where Ollama keeps a person's models, when its own variable does not say.
+        "HOME" => std::env::var_os("HOME"),
         // Only what the help tells people of. Those of proxies are found in small letters too.
         _ => {
             let known = env_vars::ALL.iter().any(|known| known.name.eq_ignore_ascii_case(name));

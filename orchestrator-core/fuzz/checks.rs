@@ -5,8 +5,10 @@ use std::path::Path;
 
 use orchestrator_core::Problem;
 use orchestrator_core::config::load::{Naming, parse_daemon_config, parse_instance};
-use orchestrator_core::model::ModelReference;
+use orchestrator_core::memory::{LoadSettings, estimate};
 use orchestrator_core::model::gguf::{GgufExtent, GgufHeader, GgufReadOptions, UnknownTensorTypes};
+use orchestrator_core::model::safetensors::{SafetensorsHeader, SafetensorsIndex, SafetensorsLimits, TransformersConfig};
+use orchestrator_core::model::{ModelHeader, ModelReference};
 
 /// Any text is read or refused as either configuration: no panic, no endless work, and an error that can be shown.
 pub fn config(bytes: &[u8]) {
@@ -41,6 +43,31 @@ pub fn gguf_header(input: &[u8]) {
     }
     assert!(header.weights_bytes() <= file_bytes);
     let _ = (header.quantisation(), header.parameter_count(), header.head_count_kv(), header.key_length(), header.split());
+    let _ = estimate(&ModelHeader::from(header), &LoadSettings::default());
+}
+
+/// Any bytes are read or refused as each of the documents of a safetensors model: no panic, no large memory, and an error that
+/// can be shown.
+///
+/// The first nine bytes choose the claim about the file's size, the rest is the file.
+pub fn safetensors_header(input: &[u8]) {
+    let Some((choices, file)) = input.split_first_chunk::<9>() else { return };
+    let [how, size @ ..] = *choices;
+    let file_bytes = if how & 1 == 0 { file.len() as u64 } else { u64::from_le_bytes(size) };
+    let limits = SafetensorsLimits::default();
+    let header = SafetensorsHeader::read_from(Cursor::new(file), file_bytes, &limits);
+    if let Ok(header) = &header {
+        assert!(header.data_offset + header.weights_bytes() == file_bytes);
+    }
+    let index = SafetensorsIndex::read_from(Cursor::new(file), &limits);
+    if let Ok(index) = &index {
+        assert!(index.files().iter().all(|name| !name.contains(['/', '\\']) && !name.starts_with('.')));
+    }
+    let config = TransformersConfig::read_from(Cursor::new(file), &limits);
+    for error in [header.err(), index.err(), config.err()].into_iter().flatten() {
+        let shown = format!("{error} {:?}", Problem::from_error(&error));
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    }
 }
 
 /// Any text is read or refused as a model reference: what is read is written the same way again, and never leaves its

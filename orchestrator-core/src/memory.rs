@@ -57,7 +57,11 @@ pub fn estimate_by_length(bytes: u64, settings: &LoadSettings) -> MemoryEstimate
 /// Returns the tokens that a model is loaded for, over all requests at a time.
 #[must_use]
 pub fn context_of(header: &ModelHeader, settings: &LoadSettings) -> u64 {
-    let trained = header.context_length().filter(|length| *length > 0).unwrap_or(USUAL_CONTEXT);
+    context_in(header.context_length(), settings)
+}
+
+fn context_in(trained: Option<u64>, settings: &LoadSettings) -> u64 {
+    let trained = trained.filter(|length| *length > 0).unwrap_or(USUAL_CONTEXT);
     settings.context.map_or(USUAL_CONTEXT.min(trained), |context| context.get().into())
 }
 

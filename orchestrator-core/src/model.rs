@@ -19,6 +19,7 @@ pub use purpose::ModelPurpose;
 pub use reference::{ModelReference, ModelReferenceError};
 pub use safetensors::SafetensorsModel;
 
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -78,6 +79,15 @@ pub struct InstalledModel {
 }
 
 impl InstalledModel {
+    /// Returns the context in tokens that the model is meant to be loaded with, for all requests that run at once. Its source
+    /// says what one request is meant to have; never more than it was trained for.
+    #[must_use]
+    pub fn meant_context(&self, parallel: NonZeroU16) -> Option<NonZeroU32> {
+        let trained = self.context_length.and_then(|length| u32::try_from(length).ok()).unwrap_or(u32::MAX);
+        let each = self.defaults.context_size?.min(trained);
+        NonZeroU32::new(each.saturating_mul(u32::from(parallel.get())))
+    }
+
     /// Returns where the model comes from.
     #[must_use]
     pub fn provider(&self) -> ProviderKind {
@@ -101,16 +111,19 @@ pub struct ModelFile {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ModelDefaults {
-    /// A chat template that the engine knows by this name, for a file that carries none.
+    /// The name of a common chat template, such as `chatml` or `llama3`, for a file that carries none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<String>,
     /// The template in its source's own language, to be read by people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_template: Option<String>,
+    /// What its makers would tell it before anything else. Shown, and not added to anyone's messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
     /// Fields of a request, such as `temperature` or `stop`, for requests that do not set them.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     pub request: serde_json::Map<String, serde_json::Value>,
-    /// The context in tokens that it is meant to be loaded with.
+    /// The context in tokens that one request is meant to have, for instances that name no size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_size: Option<u32>,
 }

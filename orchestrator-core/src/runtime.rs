@@ -193,6 +193,11 @@ pub trait Runtime: Send + Sync {
         LoadSettings::of_spec(spec)
     }
 
+    /// Returns how much of the host's memory an engine may fill with prompts it has seen, where nobody says otherwise, in bytes.
+    fn prompt_cache_bytes(&self) -> u64 {
+        0
+    }
+
     /// Makes the plan. Pure: it starts nothing and looks at nothing but its argument. Every field of the
     /// configuration becomes an argument or is refused by name.
     fn plan(&self, request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError>;

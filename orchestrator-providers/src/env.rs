@@ -27,6 +27,6 @@ mod uv;
 
 pub use layout::EnvPaths;
 pub use prerequisites::{FoundProgram, MachinePrograms, find_programs};
-pub(crate) use program::{Program, ProgramEnd, run};
+pub(crate) use program::{Program, ProgramEnd, ProgramOutput, run};
 pub(crate) use python::{is_program, on_search_path};
 pub use uv::UvEnvironments;

@@ -3,7 +3,9 @@
 mod huggingface;
 mod local;
 mod look;
+pub mod ollama;
 mod split;
 
 pub use huggingface::{HuggingFace, check_listing};
 pub use local::LocalModels;
+pub use ollama::OllamaModels;

@@ -14,7 +14,7 @@ pub mod wiring;
 pub use download::{DownloadSettings, Downloader, HttpClient, HttpSettings};
 pub use env::{EnvPaths, FoundProgram, MachinePrograms, UvEnvironments, find_programs};
 pub use hardware::LinuxHardware;
-pub use hub::{HuggingFace, LocalModels};
+pub use hub::{HuggingFace, LocalModels, OllamaModels};
 pub use runtime::LlamaCpp;
 pub use settings::{HuggingFaceSettings, OllamaSettings, ProviderSettings, ProxySettings};
 pub use wiring::builder;

@@ -3,4 +3,4 @@
 mod llama_cpp;
 
 pub use llama_cpp::LlamaCpp;
-pub(crate) use llama_cpp::find_llama_server;
+pub(crate) use llama_cpp::{chat_template, find_llama_server};

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// The longest token that is read from a file, in bytes.
 const LONGEST_TOKEN: usize = 4_096;
 
+/// Where an Ollama that is a service of the system keeps its models.
+const STORES_OF_SERVICES: [&str; 3] = ["/usr/share/ollama/.ollama/models", "/var/lib/ollama/.ollama/models", "/var/lib/ollama"];
+
 /// What a frontend knows about its surroundings. Nothing in this crate reads the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProviderSettings {
@@ -91,6 +94,8 @@ pub struct OllamaSettings {
     pub registry: Option<String>,
     /// The address of the library's catalogue; `https://ollama.com`, when it is left out.
     pub catalogue: Option<String>,
+    /// The folders in which an Ollama of this machine may keep its models (`OLLAMA_MODELS`, and the usual ones).
+    pub stores: Vec<PathBuf>,
 }
 
 impl ProviderSettings {
@@ -105,11 +110,7 @@ impl ProviderSettings {
             python: path("ORCH_PYTHON"),
             uv: path("ORCH_UV"),
             hugging_face: HuggingFaceSettings::from_variables(&path, &text, caches),
-            ollama: OllamaSettings {
-                host: text("OLLAMA_HOST"),
-                registry: text("ORCH_OLLAMA_REGISTRY"),
-                catalogue: text("ORCH_OLLAMA_CATALOGUE"),
-            },
+            ollama: OllamaSettings::from_variables(&path, &text),
             proxies: ProxySettings::from_variables(&text),
         }
     }
@@ -127,6 +128,20 @@ impl HuggingFaceSettings {
             (!token.is_empty() && token.len() <= LONGEST_TOKEN).then(|| token.to_owned())
         };
         Self { endpoint: text("HF_ENDPOINT"), token: text("HF_TOKEN").or_else(stored), cache }
+    }
+}
+
+impl OllamaSettings {
+    /// Ollama's own variable for its models names the only place; without it there are those that its packages use.
+    fn from_variables(path: &dyn Fn(&str) -> Option<PathBuf>, text: &dyn Fn(&str) -> Option<String>) -> Self {
+        let of_person = || path("HOME").map(|home| home.join(".ollama/models"));
+        let usual = || of_person().into_iter().chain(STORES_OF_SERVICES.map(PathBuf::from)).collect();
+        Self {
+            host: text("OLLAMA_HOST"),
+            registry: text("ORCH_OLLAMA_REGISTRY"),
+            catalogue: text("ORCH_OLLAMA_CATALOGUE"),
+            stores: path("OLLAMA_MODELS").map_or_else(usual, |folder| vec![folder]),
+        }
     }
 }
 

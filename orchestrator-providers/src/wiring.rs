@@ -8,7 +8,7 @@ use orchestrator_core::{Orchestrator, OrchestratorBuilder, Paths};
 
 use crate::env::UvEnvironments;
 use crate::hardware::LinuxHardware;
-use crate::hub::{HuggingFace, LocalModels};
+use crate::hub::{HuggingFace, LocalModels, OllamaModels};
 use crate::runtime::LlamaCpp;
 use crate::settings::ProviderSettings;
 
@@ -19,11 +19,13 @@ pub fn builder(paths: Paths, settings: &ProviderSettings) -> OrchestratorBuilder
     let runtime = Arc::new(LlamaCpp::new(settings.clone()));
     let local = Arc::new(LocalModels::in_home(&paths));
     let hugging_face = Arc::new(HuggingFace::in_home(&paths, settings.clone()));
+    let ollama = Arc::new(OllamaModels::in_home(&paths, settings));
     let environments = Arc::new(UvEnvironments::in_home(&paths, settings.clone()));
     Orchestrator::builder(paths)
         .runtime(runtime)
         .provider(local)
         .provider(hugging_face)
+        .provider(ollama)
         .environments(environments)
         .hardware(Arc::new(LinuxHardware::default()))
 }

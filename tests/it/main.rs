@@ -11,6 +11,7 @@ mod hugging_face;
 mod lifecycle;
 mod models;
 mod observability;
+mod ollama;
 mod queueing;
 mod recovery;
 mod regressions;

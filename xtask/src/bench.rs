@@ -6,6 +6,7 @@ mod client;
 mod daemon;
 mod download;
 mod first_token;
+mod fit;
 mod gateway;
 mod home;
 mod http;
@@ -39,6 +40,8 @@ pub(crate) enum Bench {
     FirstToken,
     /// How long it takes until another model answers, beside llama.cpp's own router.
     Swap,
+    /// What models take of memory: our estimates beside the real llama.cpp.
+    Fit,
     /// Fetching a model from a hub on this machine, beside curl and Python; what is fetched again after a kill.
     Download,
     /// Reading damaged tool calls: ours beside three others, in turns, speed and correctness.
@@ -56,6 +59,7 @@ pub(crate) fn run(what: Bench) -> TaskResult {
         Bench::Gateway => gateway::run(),
         Bench::FirstToken => first_token::run(),
         Bench::Swap => swap::run(),
+        Bench::Fit => fit::run(),
         Bench::Download => download::run(),
         Bench::Toolcall => toolcall::run(),
     }

@@ -55,7 +55,7 @@ enum Growth {
     Bounded,
 }
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 11] = [
     Target { name: "parse", check: toolcall_checks::parse, samples: samples::texts, growth: Growth::Linear },
     Target { name: "call", check: toolcall_checks::call, samples: samples::texts, growth: Growth::Linear },
     Target { name: "strict", check: toolcall_checks::strict, samples: samples::texts, growth: Growth::Linear },
@@ -63,8 +63,10 @@ const TARGETS: [Target; 9] = [
     Target { name: "portable", check: toolcall_checks::portable, samples: samples::schemas, growth: Growth::Bounded },
     Target { name: "config", check: core_checks::config, samples: samples::configs, growth: Growth::Bounded },
     Target { name: "gguf_header", check: core_checks::gguf_header, samples: samples::ggufs, growth: Growth::Bounded },
+    Target { name: "safetensors_header", check: core_checks::safetensors_header, samples: samples::safetensors, growth: Growth::Bounded },
     Target { name: "model_reference", check: core_checks::model_reference, samples: samples::references, growth: Growth::Bounded },
     Target { name: "hub_listing", check: providers_checks::hub_listing, samples: samples::listings, growth: Growth::Bounded },
+    Target { name: "registry_manifest", check: providers_checks::registry_manifest, samples: samples::registry, growth: Growth::Bounded },
 ];
 
 /// The two lengths, in bytes, between which growth is measured.

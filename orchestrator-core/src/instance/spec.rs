@@ -147,7 +147,8 @@ pub struct ModelSpec {
     /// The model's reference.
     #[serde(rename = "ref")]
     pub reference: ModelReference,
-    /// The context in tokens, over all parallel requests. The engine's own choice, when it is absent.
+    /// The context in tokens, over all parallel requests. What the model's source says, when it is absent, or else the
+    /// engine's own choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_size: Option<NonZeroU32>,
     /// The largest batch of prompt tokens worked on at once. The engine's own choice, when it is absent.
@@ -180,8 +181,8 @@ struct ModelSection {
     #[serde(default)]
     #[schemars(example = "/models/qwen3-8b-q4_k_m.gguf")]
     path: Option<PathBuf>,
-    /// The context in tokens, over all parallel requests: each of `server.parallel` gets its part. The engine's
-    /// own choice, when it is left out.
+    /// The context in tokens, over all parallel requests: each of `server.parallel` gets its part. When it is left
+    /// out, what the model's source says (`num_ctx` of the Ollama library, for each request), or else the engine's own choice.
     #[serde(default)]
     #[schemars(example = 8192)]
     context_size: Option<NonZeroU32>,

@@ -15,7 +15,7 @@ mod suggestions;
 mod tests;
 
 use std::fmt;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,8 @@ pub struct FitSubject<'a> {
     pub bytes: u64,
     /// The bytes of a file that lets it see pictures.
     pub projector_bytes: u64,
+    /// What prompts that were seen may take of the machine's memory in the course of time.
+    pub prompt_cache_bytes: u64,
     /// What it took when it was loaded with the same settings, in bytes of the host and of the GPU.
     pub measured: Option<MeasuredMemory>,
     /// Other forms of it.
@@ -222,10 +224,6 @@ impl From<crate::hardware::Hardware> for FitMachine {
 /// Narrows a number that a header may have made absurd.
 fn narrowed(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn context_setting(context: u64) -> Option<NonZeroU32> {
-    NonZeroU32::new(narrowed(context))
 }
 
 const fn one_request() -> NonZeroU16 {

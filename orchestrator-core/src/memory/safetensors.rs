@@ -1,6 +1,6 @@
 //! The rules for safetensors models: what vLLM must have at least.
 
-use super::{DEVICE_PROCESS, LoadSettings, MOST_LAYERS, MemoryEstimate, MemoryShare, PROCESS, USUAL_CONTEXT, product, sum};
+use super::{DEVICE_PROCESS, LoadSettings, MOST_LAYERS, MemoryEstimate, MemoryShare, PROCESS, context_in, product, sum};
 use crate::model::SafetensorsModel;
 use crate::model::safetensors::LayerAttention;
 
@@ -9,16 +9,14 @@ const OVERHEAD: u64 = 1280 * 1024 * 1024;
 
 pub(super) fn estimate(model: &SafetensorsModel, settings: &LoadSettings) -> MemoryEstimate {
     let config = &model.config;
-    let context = settings
-        .context
-        .map_or_else(|| USUAL_CONTEXT.min(config.context_length.unwrap_or(USUAL_CONTEXT)), |context| u64::from(context.get()));
+    let context = context_in(config.context_length, settings);
     let head_length = config.head_length.unwrap_or(0);
     let heads = config.head_count_kv.unwrap_or(0).max(1);
     let row = product(&[heads, head_length]);
     let row_bytes = settings.key_type.bytes_of(row).saturating_add(settings.value_type.bytes_of(row));
     let mut share = MemoryShare {
         weights_bytes: model.weights_bytes(),
-        projector_bytes: 0,
+        projector_bytes: settings.projector_bytes,
         process_bytes: OVERHEAD,
         output_bytes: product(&[4, config.vocabulary_length.unwrap_or(0), settings.parallel.get().into()]),
         ..MemoryShare::default()

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -155,7 +156,9 @@ pub struct LoadSettings {
     pub whole_window: bool,
     /// Whether the cache stays with the host although layers go to the GPU.
     pub cache_on_host: bool,
-    /// The bytes of a file that lets the model see pictures.
+    /// The file that lets the model see pictures, where one is loaded with it.
+    pub projector: Option<PathBuf>,
+    /// The bytes of that file. Whoever knows the path alone looks at it.
     pub projector_bytes: u64,
     /// How much of the host's memory prompts that were seen may take in the course of time.
     pub prompt_cache_bytes: u64,
@@ -175,6 +178,7 @@ impl Default for LoadSettings {
             unified: false,
             whole_window: false,
             cache_on_host: false,
+            projector: None,
             projector_bytes: 0,
             prompt_cache_bytes: 0,
         }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Orchestrator;
-use crate::error::Problem;
+use crate::error::{Coded, Problem};
+use crate::instance::spec::Backend;
 use crate::memory::fit::{FitMachine, FitSubject, MeasuredMemory};
 use crate::memory::{FitReport, FitRequest, fit};
+use crate::model::compatibility::{self, ModelTraits, RunTarget};
 use crate::model::{FileRole, InstalledModel, ModelHeader, ModelReference, PullPlan};
 use crate::provider::{Provider, ProviderError, Variant};
 use crate::scheduler::need;
@@ -19,6 +21,7 @@ struct Known {
     projector_bytes: u64,
     measured: Option<MeasuredMemory>,
     variants: Vec<Variant>,
+    traits: ModelTraits,
     notes: Vec<String>,
 }
 
@@ -45,12 +48,31 @@ impl Orchestrator {
             header: known.header.as_ref(),
             bytes: known.bytes,
             projector_bytes: known.projector_bytes,
+            prompt_cache_bytes: services.runtimes.values().next().map_or(0, |runtime| runtime.prompt_cache_bytes()),
             measured: known.measured,
             variants: &known.variants,
         };
         let mut report = fit(&subject, &request, &machine)?;
+        known.notes.extend(self.compatibility_notes(&known.traits, &report));
         report.notes.append(&mut known.notes);
         Ok(report)
+    }
+
+    /// Says what speaks against running the model here: what the engine that suits it best warns of, else why none runs it.
+    fn compatibility_notes(&self, model: &ModelTraits, report: &FitReport) -> Vec<String> {
+        let backend = report.device.as_ref().map_or(Backend::Cpu, |device| device.backend);
+        let mut reasons = Vec::new();
+        for (kind, runtime) in &self.inner.services.runtimes {
+            let target = RunTarget { runtime: *kind, backend, architectures: runtime.known_architectures() };
+            match compatibility::check(model, &target) {
+                Ok(found) => return found.warnings,
+                Err(reason) => {
+                    let hint = reason.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    reasons.push(format!("{reason}{hint}"));
+                }
+            }
+        }
+        reasons
     }
 
     async fn known_here(&self, model: &InstalledModel, request: &FitRequest) -> Result<Known, Problem> {
@@ -68,7 +90,11 @@ impl Orchestrator {
             None => 0,
         };
         let measured = self.measured(model, request).await;
-        Ok(Known { header, bytes: model.size_bytes, projector_bytes, measured, ..Known::default() })
+        let mut traits = ModelTraits::from(model);
+        if let Some(ModelHeader::Safetensors(read)) = &header {
+            traits.needs_remote_code = read.config.needs_remote_code;
+        }
+        Ok(Known { header, bytes: model.size_bytes, projector_bytes, measured, traits, ..Known::default() })
     }
 
     /// Finds what an instance of the model took that is loaded as the request says.
@@ -111,9 +137,17 @@ impl Orchestrator {
 async fn known_there(provider: &dyn Provider, reference: &ModelReference) -> Result<Known, Problem> {
     let plan = provider.resolve(reference).await?;
     let bytes_of = |role: FileRole| bytes_of(&plan, role);
-    let mut known = Known { bytes: bytes_of(FileRole::Weights), projector_bytes: bytes_of(FileRole::Projector), ..Known::default() };
+    let mut known = Known {
+        bytes: bytes_of(FileRole::Weights),
+        projector_bytes: bytes_of(FileRole::Projector),
+        traits: ModelTraits::from(&plan),
+        ..Known::default()
+    };
     match provider.header(&plan).await {
-        Ok(header) => known.header = Some(header),
+        Ok(header) => {
+            known.traits.architecture = header.architecture().map(str::to_owned).or(known.traits.architecture);
+            known.header = Some(header);
+        }
         Err(error) => {
             tracing::debug!(%reference, %error, "its header could not be read at its source");
             known.notes.push(format!("its header could not be read at its source ({error}): the numbers follow from its length alone"));

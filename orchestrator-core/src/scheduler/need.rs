@@ -170,7 +170,10 @@ fn configured(spec: &InstanceSpec, device: Option<MemoryPool>) -> MemoryNeed {
 }
 
 async fn estimated(services: &Services, spec: &InstanceSpec, model: &InstalledModel, device: Option<MemoryPool>) -> MemoryNeed {
-    let settings = services.runtime(spec.runtime).map_or_else(|_| LoadSettings::of_spec(spec), |runtime| runtime.load_settings(spec));
+    let mut settings = services.runtime(spec.runtime).map_or_else(|_| LoadSettings::of_spec(spec), |runtime| runtime.load_settings(spec));
+    if let Some(projector) = settings.projector.as_ref().or(model.projector.as_ref()) {
+        settings.projector_bytes = tokio::fs::metadata(projector).await.map_or(0, |found| found.len());
+    }
     let header = read_header(model.clone()).await;
     let estimate = match header {
         Some(header) => estimate(&header, &settings),

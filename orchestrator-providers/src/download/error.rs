@@ -228,7 +228,8 @@ impl DownloadError {
             },
             Self::Status { status: 404 | 410, .. } => ProviderError::NotFound { reference, nearest: Vec::new() },
             Self::RateLimited { retry_after, .. } => failed(Some("wait, or set a token: who is known may ask more often"), retry_after),
-            Self::Client { .. } | Self::Status { .. } => failed(None, None),
+            Self::Client { .. } => failed(None, None),
+            Self::Status { .. } => failed(Some("try again later; if it stays like this, the source itself says no"), None),
             Self::NoCertificates { .. } => failed(Some("install the package `ca-certificates`, or set `SSL_CERT_FILE`"), None),
             Self::Offline { .. } => {
                 failed(Some("check the network, the proxy variables (`HTTPS_PROXY`), and the address of the source"), None)

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(50);
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     /// Sees as many GPUs as it is told, when it is told.
     struct Told(mpsc::Receiver<Option<u32>>);

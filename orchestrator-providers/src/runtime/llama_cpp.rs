@@ -6,21 +6,27 @@
 //!
 //! Owns: finding the engine, its arguments, its last words, its list of devices. Starts no server: the launcher does.
 
+mod architectures;
+mod defaults;
 mod devices;
 mod engine;
 mod explain;
+mod load;
 mod plan;
+mod templates;
 
 use async_trait::async_trait;
 use orchestrator_core::env::EnvRegistry;
 use orchestrator_core::hardware::EngineDevice;
 use orchestrator_core::instance::{ExitCause, InstanceSpec};
 use orchestrator_core::launcher::LaunchPlan;
+use orchestrator_core::memory::LoadSettings;
 use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeCapabilities, RuntimeError, RuntimeKind};
 use orchestrator_core::{EnvKey, Runtime};
 
 use crate::settings::ProviderSettings;
 pub(crate) use engine::find_on_search_path as find_llama_server;
+pub(crate) use templates::of_name as chat_template;
 
 /// llama.cpp's server.
 #[derive(Debug, Clone)]
@@ -61,6 +67,18 @@ impl Runtime for LlamaCpp {
 
     async fn find_engine(&self, spec: &InstanceSpec, environments: &dyn EnvRegistry) -> Result<Engine, RuntimeError> {
         engine::find(&self.settings, spec, environments).await
+    }
+
+    fn known_architectures(&self) -> &'static [&'static str] {
+        &architectures::ARCHITECTURES
+    }
+
+    fn prompt_cache_bytes(&self) -> u64 {
+        load::prompt_cache_bytes()
+    }
+
+    fn load_settings(&self, spec: &InstanceSpec) -> LoadSettings {
+        load::load_settings(spec)
     }
 
     fn engines_at_hand(&self) -> Vec<Engine> {

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::observe::memory_kib;
 use super::pulls::{
-    Shop, assert_no_parts, assert_nothing_unverified, assert_tokens_stayed, begin, cache_of, ended, hub_of, installed, open_hub, remove,
-    story, weights,
+    Shop, assert_no_parts, assert_nothing_unverified, assert_tokens_stayed, begin, cache_of, ended, hub_of, installed, large_file,
+    open_hub, remove, story, weights,
 };
 use super::stage::{EndAtLast, daemon_of, pause, timing};
 use super::{Row, Stage};
@@ -138,8 +138,12 @@ fn prepare_trial(stage: &mut Stage<'_>, hub: &Hub, way: &'static Way, number: us
     let how = (way.how)(&mut stage.random, neighbour.map(Neighbour::url));
     // A host of large files knows those of the registry by their digests alone.
     let is_bytes = matches!(way.part, Part::Bytes | Part::Head);
-    let path = if is_bytes && shop == Shop::Ollama { content.sha256() } else { &name };
-    let rule = Rule::new(how).path(path).part(way.part).skip(way.skip);
+    let path = match shop {
+        Shop::Ollama if is_bytes => content.sha256().to_owned(),
+        Shop::HuggingFace if way.large_only => large_file(&name),
+        Shop::HuggingFace | Shop::Ollama => name.clone(),
+    };
+    let rule = Rule::new(how).path(&path).part(way.part).skip(way.skip);
     hub.rule(match way.times {
         Some(times) => rule.times(times),
         None => rule,

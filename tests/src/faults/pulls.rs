@@ -83,6 +83,11 @@ impl Shop {
     }
 }
 
+/// Returns what the path of the large file has in it that no other path has, at its host.
+pub(super) fn large_file(name: &str) -> String {
+    format!("{}/{FILE}", Repository::new(&format!("maker/{name}")).commit())
+}
+
 /// Begins to pull a model; returns the operation, or the error's body.
 pub(super) fn begin(endpoint: &str, reference: &str) -> Result<String, Value> {
     let body = json!({ "reference": reference, "confirm": true }).to_string();

@@ -63,10 +63,17 @@ impl Llama {
         self.variables.iter().map(|(name, value)| ((*name).to_owned(), serde_json::json!(value))).collect::<serde_json::Map<_, _>>().into()
     }
 
+    /// Begins a call of it.
+    pub(crate) fn command(&self, port: u16) -> Command {
+        let mut command = Command::new(self.program());
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string()]).envs(self.variables.iter().cloned());
+        command
+    }
+
     /// Starts it by hand, and waits until it is ready.
     pub(crate) fn start(&self, port: u16, arguments: &[&str]) -> TaskResult<RunningLlama> {
-        let mut command = Command::new(self.program());
-        command.args(["--host", "127.0.0.1", "--port", &port.to_string()]).args(arguments).envs(self.variables.iter().cloned());
+        let mut command = self.command(port);
+        command.args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().map_err(|error| format!("could not start llama-server: {error}"))?;
         let running = RunningLlama { child, address: format!("127.0.0.1:{port}") };

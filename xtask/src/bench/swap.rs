@@ -90,7 +90,7 @@ const SETTINGS: [&str; 16] = [
     "--jinja",
 ];
 
-fn free_port() -> TaskResult<u16> {
+pub(super) fn free_port() -> TaskResult<u16> {
     let address = nginx::free_address()?;
     address.rsplit(':').next().and_then(|port| port.parse().ok()).ok_or_else(|| format!("`{address}` has no port"))
 }

@@ -156,6 +156,44 @@ pub(super) fn ggufs() -> TaskResult<Vec<Vec<u8>>> {
     Ok(vec![header([0; 10]), header([3, 0, 0, 0, 16, 0, 0, 0, 0, 0]), whole])
 }
 
+/// The documents of a safetensors model, after nine bytes of claims.
+#[expect(clippy::unnecessary_wraps, reason = "others read files")]
+pub(super) fn safetensors() -> TaskResult<Vec<Vec<u8>>> {
+    let header = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},"a":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}"#;
+    let index =
+        r#"{"metadata":{"total_size":16},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}"#;
+    let config = r#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","num_hidden_layers":2,"num_attention_heads":8,"hidden_size":64,"auto_map":{"AutoModel":"m.M"},"layer_types":["sliding_attention","full_attention"],"text_config":{"head_dim":8}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    let parts: [&[u8]; 4] = [&[0; 9], &length, header.as_bytes(), &[7; 16]];
+    let after_claims = |text: &str| [&[0; 9], text.as_bytes()].concat();
+    Ok(vec![parts.concat(), after_claims(index), after_claims(config)])
+}
+
+/// What a registry of models, its pages and whoever pulls from it say.
+#[expect(clippy::unnecessary_wraps, reason = "called like those that read files")]
+pub(super) fn registry() -> TaskResult<Vec<Vec<u8>>> {
+    let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let layer = |kind: &str, digit, size: u64| {
+        format!(r#"{{"mediaType":"application/vnd.ollama.image.{kind}","digest":"{}","size":{size}}}"#, digest(digit))
+    };
+    let layers = [layer("model", "a", 5_000_000_000), layer("license", "b", 11_000), layer("params", "c", 90), layer("projector", "d", 9)];
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{},"layers":[{}]}}"#,
+        layer("config", "e", 400),
+        layers.join(",")
+    );
+    let others = [
+        r#"{"stop":["<|im_end|>","\n"],"temperature":0.6,"top_k":20,"num_ctx":8192,"num_predict":-1}"#,
+        r#"Bearer realm="https://registry.example/token",service="registry",scope="repository:library/x:pull""#,
+        "{\"status\":\"pulling aa\",\"digest\":\"sha256:aa\",\"total\":100,\"completed\":40}\n{\"error\":\"no\"}\n",
+        r#"<li x-test-model><a href="/library/qwen3"><p class="x">Small &amp; large.</p><span x-test-pull-count>11.3M</span></a>"#,
+        "# Modelfile\nFROM /usr/share/ollama/.ollama/models/blobs/sha256-00\nTEMPLATE \"\"\"x\"\"\"\n",
+        "\u{1b}[2Kpulling 7f4030143c1c:  45% 234 MB/522 MB",
+        r#"{"model_format":"gguf","model_family":"qwen3","file_type":"Q4_K_M"}"#,
+    ];
+    Ok(others.iter().map(|text| text.as_bytes().to_vec()).chain([manifest.into_bytes()]).collect())
+}
+
 /// The files in a folder and the folders in it, in the order of their names.
 fn files(folder: &Path) -> TaskResult<Vec<Vec<u8>>> {
     let failed = |error: std::io::Error| format!("could not read `{}`: {error}", folder.display());

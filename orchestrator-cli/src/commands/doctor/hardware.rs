@@ -67,7 +67,7 @@ fn gpus(hardware: &Hardware, wanted: Option<String>) -> Check {
     Check::ok("gpus", lines.join("\n"))
 }
 
-/// Such as "NVIDIA H200 (cuda:0), 139.0 of 139.8 GiB free, driver 570.86; seen by NVML, Vulkan".
+/// Such as "NVIDIA H200 (cuda:0), 139.0 GB of 139.8 GB free, driver 570.86; seen by NVML, Vulkan".
 fn gpu(device: &Device) -> String {
     let total = format::bytes(device.memory_total_bytes);
     let memory = device.memory_free_bytes.map_or_else(|| total.clone(), |free| format!("{} of {total} free", format::bytes(free)));
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(check.result, CheckResult::Ok);
         assert_eq!(
             check.detail,
-            "NVIDIA H200 (cuda:0), 3.0 GiB of 4.0 GiB free, driver 570.86, compute capability 9.0; seen by NVML, Vulkan\n\
+            "NVIDIA H200 (cuda:0), 3.0 GB of 4.0 GB free, driver 570.86, compute capability 9.0; seen by NVML, Vulkan\n\
              /bin/llama-server could use CUDA0 (H200)"
         );
         assert_eq!(gpus(&with(&[device], &[engine_with(&[])]), None).result, CheckResult::Warn, "the engine cannot use it");

@@ -14,6 +14,7 @@ use crate::event::{EventDraft, EventKind, Timestamp};
 use crate::instance::InstanceSpec;
 use crate::instance::state::{RunningServer, StartStep};
 use crate::launcher::{LaunchOrder, Workload};
+use crate::model::compatibility::{self, ModelTraits, RunTarget};
 use crate::names::InstanceName;
 use crate::orchestrator::Services;
 use crate::runtime::PlanRequest;
@@ -76,6 +77,10 @@ async fn perform(services: &Arc<Services>, request: LaunchRequest, steps: &watch
     let model = services.resolve_model(&spec.model.reference).await?;
     steps.send_replace(StartStep::FindingEngine);
     let runtime = services.runtime(spec.runtime)?;
+    let target = RunTarget { runtime: spec.runtime, backend: spec.gpu.backend, architectures: runtime.known_architectures() };
+    for warning in compatibility::check(&ModelTraits::from(&model), &target)?.warnings {
+        tracing::warn!(instance = %spec.name, "{warning}");
+    }
     let engine = runtime.find_engine(&spec, services.environments.as_ref()).await?;
     let need = need::need_of(services, &spec, &model).await;
     steps.send_replace(StartStep::WaitingForRoom);

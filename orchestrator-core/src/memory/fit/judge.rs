@@ -1,8 +1,10 @@
 //! The verdict.
 
+use std::num::NonZeroU32;
+
 use super::suggestions::suggest;
 use super::{DeviceFit, FitConfidence, FitError, FitMachine, FitNumbers, FitReport, FitRequest, FitSubject, FitVerdict, narrowed};
-use crate::hardware::Device;
+use crate::hardware::{Device, place_of};
 use crate::instance::spec::Backend;
 use crate::memory::{DeviceLayers, LoadSettings, MemoryEstimate, USUAL_CONTEXT, context_of, estimate, estimate_by_length};
 
@@ -16,7 +18,7 @@ pub fn fit(subject: &FitSubject<'_>, request: &FitRequest, machine: &FitMachine)
     let device = choose_device(request, machine)?;
     let question = Question { subject, request, machine, device };
     let layers = question.layer_count();
-    let placement = question.place(request.settings(None).context.map(std::num::NonZeroU32::get));
+    let placement = question.place();
     let settings = question.settings(placement.layers);
     let Judged { estimate, host, device: device_numbers } = placement.judged;
     let context = subject
@@ -59,8 +61,11 @@ fn choose_device<'a>(request: &FitRequest, machine: &'a FitMachine) -> Result<Op
     if gpu.backend == Backend::Cpu {
         return Ok(None);
     }
-    let is_wanted = |device: &&Device| device.backend == gpu.backend && gpu.device_id.is_none_or(|id| id == device.index);
-    let found = devices.iter().filter(is_wanted).max_by_key(free);
+    let found = match gpu.device_id {
+        Some(id) => usize::try_from(place_of(devices, gpu.backend, id)).ok().and_then(|place| devices.get(place)),
+        // Vulkan drives every GPU, whatever else does.
+        None => devices.iter().filter(|device| device.backend == gpu.backend || gpu.backend == Backend::Vulkan).max_by_key(free),
+    };
     found.map(Some).ok_or_else(|| FitError::NoSuchDevice {
         wanted: gpu.device_id.map_or_else(|| gpu.backend.as_str().to_owned(), |id| format!("{}:{id}", gpu.backend.as_str())),
         present: devices.iter().map(|device| format!("{}:{} ({})", device.backend.as_str(), device.index, device.name)).collect(),
@@ -113,7 +118,8 @@ impl Question<'_> {
     }
 
     pub(super) fn settings(&self, layers: Option<u32>) -> LoadSettings {
-        LoadSettings { projector_bytes: self.subject.projector_bytes, ..self.request.settings(layers.map(DeviceLayers::Some)) }
+        let FitSubject { projector_bytes, prompt_cache_bytes, .. } = *self.subject;
+        LoadSettings { projector_bytes, prompt_cache_bytes, ..self.request.settings(layers.map(DeviceLayers::Some)) }
     }
 
     /// Says whether a placement is the one that a measurement was made with.
@@ -126,7 +132,8 @@ impl Question<'_> {
     }
 
     /// Puts the layers where they fit.
-    pub(super) fn place(&self, context: Option<u32>) -> Placement {
+    pub(super) fn place(&self) -> Placement {
+        let context = self.request.context;
         if self.device.is_none() {
             let judged = self.judge(None, context);
             return Placement { verdict: verdict_of(&judged, 0), layers: None, judged };
@@ -157,9 +164,9 @@ impl Question<'_> {
     }
 
     /// Compares what one placement needs with what there is.
-    pub(super) fn judge(&self, layers: Option<u32>, context: Option<u32>) -> Judged {
+    pub(super) fn judge(&self, layers: Option<u32>, context: Option<NonZeroU32>) -> Judged {
         let mut settings = self.settings(layers);
-        settings.context = context.and_then(std::num::NonZeroU32::new).or(settings.context);
+        settings.context = context;
         let estimate = match self.subject.header {
             Some(header) => estimate(header, &settings),
             None => estimate_by_length(self.subject.bytes, &settings),
@@ -178,8 +185,10 @@ impl Question<'_> {
                 total_bytes: device.memory_total_bytes,
             }
         });
+        // A GPU without memory of its own takes the machine's.
+        let shared = device.filter(|_| self.device.is_some_and(|device| device.unified_memory)).map_or(0, |numbers| numbers.needed_bytes);
         let host = FitNumbers {
-            needed_bytes: host,
+            needed_bytes: host.saturating_add(shared),
             margin_bytes: uncertain(host).saturating_add(settings.prompt_cache_bytes),
             available_bytes: hardware.memory_available_bytes,
             total_bytes: hardware.memory_total_bytes,

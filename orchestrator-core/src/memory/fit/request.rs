@@ -95,7 +95,8 @@ impl FitRequest {
         let asked = self.settings(loaded.layers.map(|usual| layers.unwrap_or(usual)));
         // What it keeps beside its model is not asked about.
         let LoadSettings { projector_bytes, prompt_cache_bytes, .. } = *loaded;
-        spec.gpu == gpu && *loaded == LoadSettings { projector_bytes, prompt_cache_bytes, ..asked }
+        let projector = loaded.projector.clone();
+        spec.gpu == gpu && *loaded == LoadSettings { projector, projector_bytes, prompt_cache_bytes, ..asked }
     }
 
     /// Returns the layers that are asked for, where a number is.

@@ -1,8 +1,10 @@
 //! What would fit instead, or more of it.
 
+use std::num::NonZeroU32;
+
 use super::judge::{Placement, Question, largest};
-use super::{FitMachine, FitSubject, FitSuggestions, FitVerdict, context_setting, narrowed};
-use crate::memory::{FitRequest, USUAL_CONTEXT};
+use super::{FitMachine, FitSubject, FitSuggestions, narrowed};
+use crate::memory::USUAL_CONTEXT;
 use crate::provider::Variant;
 
 /// Contexts are suggested in steps of this, for each request.
@@ -11,10 +13,8 @@ const CONTEXT_STEP: u32 = 256;
 pub(super) fn suggest(question: &Question<'_>, placement: &Placement) -> FitSuggestions {
     FitSuggestions {
         largest_context: largest_context(question, placement.layers),
-        device_layers: question.device.and_then(|_| match placement.verdict {
-            FitVerdict::FitsWithLayersOnHost { .. } | FitVerdict::Fits => placement.layers,
-            FitVerdict::Tight | FitVerdict::DoesNotFit => None,
-        }),
+        // There are none to be placed without a GPU.
+        device_layers: placement.layers.filter(|_| placement.judged.has_margin()),
         largest_variant: largest_variant(question),
         fits_alone: fits_alone(question),
     }
@@ -25,7 +25,7 @@ fn largest_context(question: &Question<'_>, layers: Option<u32>) -> Option<u32> 
     let header = question.subject.header?;
     let trained = narrowed(header.context_length().filter(|length| *length > 0).unwrap_or(USUAL_CONTEXT));
     let step = CONTEXT_STEP.saturating_mul(question.settings(layers).parallel.get().into());
-    let fits = |context: u32| question.judge(layers, Some(context)).has_margin();
+    let fits = |context: u32| question.judge(layers, NonZeroU32::new(context)).has_margin();
     let most = trained.max(1);
     if fits(most) {
         return Some(most);
@@ -45,7 +45,7 @@ fn variant_fits(question: &Question<'_>, variant: &Variant) -> bool {
     // What is not weights is the same: only these are exchanged, wherever they are. On a GPU, all of them are to be there.
     let layers = question.device.map(|_| question.request.layers().unwrap_or_else(|| question.placeable()));
     let subject = FitSubject { measured: None, ..*question.subject };
-    let judged = Question { subject: &subject, ..*question }.judge(layers, question.request.context.map(std::num::NonZeroU32::get));
+    let judged = Question { subject: &subject, ..*question }.judge(layers, question.request.context);
     let exchanged = |weights: u64, needed: u64, margin: u64, available: u64| {
         let whole = judged.estimate.host.weights_bytes.saturating_add(judged.estimate.device.weights_bytes).max(1);
         let scaled = u64::try_from(u128::from(weights) * u128::from(variant.bytes) / u128::from(whole)).unwrap_or(u64::MAX);
@@ -72,10 +72,5 @@ fn fits_alone(question: &Question<'_>) -> bool {
     let device = question
         .device
         .and_then(|device| machine.hardware.devices.iter().find(|other| (other.backend, other.index) == (device.backend, device.index)));
-    let request: &FitRequest = question.request;
-    let alone = Question { machine: &machine, device, ..*question };
-    alone
-        .place(context_setting(request.context.map_or(0, |context| context.get().into())).map(std::num::NonZeroU32::get))
-        .verdict
-        .can_load()
+    Question { machine: &machine, device, ..*question }.place().verdict.can_load()
 }

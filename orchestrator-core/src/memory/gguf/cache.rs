@@ -2,7 +2,7 @@
 
 use super::layers::{Layers, window_of};
 use super::placement::Placement;
-use crate::memory::{FlashAttention, LoadSettings, MemoryShare, USUAL_CONTEXT, pad, product};
+use crate::memory::{FlashAttention, LoadSettings, MemoryShare, context_in, pad, product};
 use crate::model::gguf::GgufHeader;
 
 /// The number of tokens in a cache is a multiple of this.
@@ -22,8 +22,7 @@ pub(super) struct Cells {
 impl Cells {
     pub(super) fn of(header: &GgufHeader, settings: &LoadSettings) -> Self {
         let parallel = u64::from(settings.parallel.get());
-        let trained = header.context_length().filter(|length| *length > 0).unwrap_or(USUAL_CONTEXT);
-        let context = settings.context.map_or(USUAL_CONTEXT.min(trained), |context| context.get().into());
+        let context = context_in(header.context_length(), settings);
         let streams = if settings.unified { 1 } else { parallel };
         let full = pad(pad(context, CELL_STEP) / streams, CELL_STEP);
         let shared = if settings.unified { parallel } else { 1 };

@@ -147,7 +147,7 @@ impl<'a> Window<'a> {
             return item.is_some_and(|item| item.as_bool().unwrap_or_else(|| item.as_u64().is_some_and(|number| number != 0)));
         }
         match (self.pattern, self.every) {
-            (Pattern::AllButFirstOf(count), every) => layer % every.unwrap_or(*count) != 0,
+            (Pattern::AllButFirstOf(count), every) => !layer.is_multiple_of(every.unwrap_or(*count)),
             (Pattern::AllButLastOf(count), every) => {
                 let count = every.unwrap_or(*count);
                 layer % count < count - 1

@@ -36,6 +36,9 @@ pub(super) fn weights(header: &GgufHeader, placement: Placement) -> (MemoryShare
     let (mut host, mut device) = (MemoryShare::default(), MemoryShare::default());
     if placement.first.is_none() {
         host.weights_bytes = span(&header.tensors);
+        if is_tied(header) && is_repacked(header) {
+            host.weights_bytes = sum(&[host.weights_bytes, embedding(header)]);
+        }
         return (host, device);
     }
     let is_placed = |tensor: &&GgufTensor| match part_of(&tensor.name) {
@@ -46,8 +49,7 @@ pub(super) fn weights(header: &GgufHeader, placement: Placement) -> (MemoryShare
     let bytes = |tensors: &mut dyn Iterator<Item = &GgufTensor>| tensors.fold(0_u64, |sum, tensor| sum.saturating_add(tensor.bytes));
     device.weights_bytes = bytes(&mut header.tensors.iter().filter(is_placed));
     host.weights_bytes = bytes(&mut header.tensors.iter().filter(|tensor| !is_placed(tensor)));
-    let is_tied = header.tensors.iter().all(|tensor| tensor.name != "output.weight");
-    if is_tied && placement.output_is_on_device() {
+    if is_tied(header) && placement.output_is_on_device() {
         // The embedding that serves as the output, too, is there twice.
         device.weights_bytes = sum(&[device.weights_bytes, embedding(header)]);
     }
@@ -61,8 +63,23 @@ fn span(tensors: &[GgufTensor]) -> u64 {
     last.saturating_sub(first)
 }
 
+/// Says whether the embedding serves as the output, too.
+fn is_tied(header: &GgufHeader) -> bool {
+    header.tensors.iter().all(|tensor| tensor.name != "output.weight")
+}
+
+/// Says whether the output is laid out anew for the processor, so that it cannot be shared with the embedding.
+fn is_repacked(header: &GgufHeader) -> bool {
+    const REPACKED: [&str; 3] = ["Q4_0", "Q4_K", "IQ4_NL"];
+    embedding_tensor(header).and_then(|tensor| tensor.tensor_type.name()).is_some_and(|name| REPACKED.contains(&name))
+}
+
+fn embedding_tensor(header: &GgufHeader) -> Option<&GgufTensor> {
+    header.tensors.iter().find(|tensor| tensor.name == "token_embd.weight")
+}
+
 fn embedding(header: &GgufHeader) -> u64 {
-    header.tensors.iter().find(|tensor| tensor.name == "token_embd.weight").map_or(0, |tensor| tensor.bytes)
+    embedding_tensor(header).map_or(0, |tensor| tensor.bytes)
 }
 
 enum Part {

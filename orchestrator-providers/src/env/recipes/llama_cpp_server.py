@@ -55,6 +55,18 @@ def file_lines(path):
     return [line for line in lines if line and not line.startswith("#")]
 
 
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "'": "'", '"': '"', "\\": "\\"}
+
+
+def unescaped(value):
+    """Reads the escapes that the engine's own command line reads."""
+    found, rest = [], iter(value)
+    for letter in rest:
+        following = next(rest, "") if letter == "\\" else ""
+        found.append(ESCAPES.get(following, letter + following) if following else letter)
+    return "".join(found)
+
+
 def no_layers(value):
     """The engine in this environment has no GPU: only the value that asks for none is honest."""
     if value not in ("0", "auto"):
@@ -98,6 +110,14 @@ def set_at(path):
         setattr(params, last, value)
 
     return apply
+
+
+def add_stop(params, value):
+    params.antiprompt = [*params.antiprompt, value]
+
+
+def set_projector(params, value):
+    params.mmproj.path = value
 
 
 def set_rerank(params, _):
@@ -157,6 +177,12 @@ OPTIONS = [
     (("--top-p",), (), "LLAMA_ARG_TOP_P", real, set_at("sampling.top_p")),
     (("--min-p",), (), "LLAMA_ARG_MIN_P", real, set_at("sampling.min_p")),
     (("--repeat-penalty",), (), "LLAMA_ARG_REPEAT_PENALTY", real, set_at("sampling.penalty_repeat")),
+    (("--repeat-last-n",), (), None, number, set_at("sampling.penalty_last_n")),
+    (("--presence-penalty",), (), "LLAMA_ARG_PRESENCE_PENALTY", real, set_at("sampling.penalty_present")),
+    (("--frequency-penalty",), (), "LLAMA_ARG_FREQUENCY_PENALTY", real, set_at("sampling.penalty_freq")),
+    (("--typical", "--typical-p"), (), None, real, set_at("sampling.typ_p")),
+    (("-r", "--reverse-prompt"), (), None, unescaped, add_stop),
+    (("-mm", "--mmproj"), (), "LLAMA_ARG_MMPROJ", text, set_projector),
     (("--warmup",), ("--no-warmup",), "LLAMA_ARG_WARMUP", None, set_at("warmup")),
     (("-lv", "--verbosity", "--log-verbosity"), (), "LLAMA_ARG_LOG_VERBOSITY", number, set_at("verbosity")),
     (("--offline",), (), "LLAMA_ARG_OFFLINE", None, set_at("offline")),

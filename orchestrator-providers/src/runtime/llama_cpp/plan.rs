@@ -5,6 +5,9 @@
 //! on), `healthcheck`, `restart_policy`, `stop`, `logs`, `aliases`, `ttl`, `priority`, `pinned`, `preload`,
 //! `concurrency`, `queue`, `memory`, `request` and `tools`.
 //!
+//! Where the configuration leaves something open that the model's source says — its context, its sampling, its stop
+//! sequences, its template where the file has none — the source's word is taken.
+//!
 //! Settings of our own that an older `llama-server` may not know are given as variables: it ignores those it does
 //! not know, where it would refuse an argument. A person's `env` wins over them.
 
@@ -18,11 +21,11 @@ use orchestrator_core::model::{InstalledModel, ModelFormat};
 use orchestrator_core::runtime::{Engine, PlanRequest, RuntimeError};
 
 use super::engine::CPU_ENVIRONMENT;
-use super::{HEALTH_PATH, NAME};
+use super::{HEALTH_PATH, NAME, defaults};
 
 /// How much host memory the engine may fill with prompts it has seen, in MiB. Its own default is 8 GiB for each
 /// server, which a machine with several of them does not have.
-const PROMPT_CACHE_MIB: &str = "256";
+pub(super) const PROMPT_CACHE_MIB: &str = "256";
 
 /// Every setting of the engine has a variable that begins like this. Those of our own surroundings are no business of
 /// an instance: only what its configuration says counts.
@@ -102,16 +105,20 @@ pub(super) fn plan(request: &PlanRequest<'_>) -> Result<LaunchPlan, RuntimeError
     flag("--timeout", whole_seconds(server.timeout.get()).to_string());
     flag("--parallel", server.parallel.to_string());
     let ModelSpec { reference: _, context_size, batch_size, threads } = model;
-    for (name, value) in [("--ctx-size", context_size), ("--batch-size", batch_size)] {
-        if let Some(value) = value {
-            flag(name, value.to_string());
-        }
+    let meant = || defaults::context_size(request.spec, request.model);
+    if let Some(context_size) = context_size.or_else(meant) {
+        flag("--ctx-size", context_size.to_string());
+    }
+    if let Some(batch_size) = batch_size {
+        flag("--batch-size", batch_size.to_string());
     }
     if let Some(threads) = threads {
         flag("--threads", threads.to_string());
     }
     arguments.extend(device_arguments(gpu, request.engine)?);
     arguments.extend(["--metrics".to_owned(), "--jinja".to_owned()]);
+    let projector = request.model.projector.as_deref().map(|path| text_of(path, "model.ref")).transpose()?;
+    arguments.extend(defaults::arguments(request.spec, request.model, projector));
     arguments.extend(args.iter().cloned());
 
     let mut variables = own_variables(request.listen, model, gpu);

@@ -24,6 +24,8 @@ pub(super) struct Way {
     pub(super) shop: Option<Shop>,
     pub(super) part: Part,
     pub(super) how: fn(&mut Random, Option<String>) -> Misbehaviour,
+    /// Whether only the large file is lied about.
+    pub(super) large_only: bool,
     /// How many such requests are answered well before.
     pub(super) skip: u32,
     /// How often it lies. Always, for none.
@@ -39,7 +41,7 @@ use Part::{Bytes, Listing, Manifest, Redirect};
 
 /// A lie that is always told.
 const fn always(name: &'static str, part: Part, how: fn(&mut Random, Option<String>) -> M, expected: Expected) -> Way {
-    Way { name, shop: None, part, how, skip: 0, times: None, expected, is_slow: false }
+    Way { name, shop: None, part, how, large_only: false, skip: 0, times: None, expected, is_slow: false }
 }
 
 /// A lie that is told some times.
@@ -53,6 +55,11 @@ const fn at(shop: Shop, way: Way) -> Way {
 
 const fn slow(way: Way) -> Way {
     Way { is_slow: true, ..way }
+}
+
+/// A lie that makes sense at the host of large files alone.
+const fn of_large(way: Way) -> Way {
+    Way { large_only: true, ..way }
 }
 
 const fn may_fail(way: Way) -> Way {
@@ -104,7 +111,7 @@ pub(super) static WAYS: [Way; 64] = [
     always("a redirect to a stranger from the other host", Bytes, |_, _| M::RedirectToStranger, Mended),
     at(OLLAMA, always("a stranger's realm for the manifest", Manifest, |_, _| M::ForeignRealm, Either)),
     at(OLLAMA, always("a stranger's realm for the file", Redirect, |_, _| M::ForeignRealm, Either)),
-    some_times("a link that is too old", Bytes, 1, |_, _| M::ExpiredLink),
+    of_large(some_times("a link that is too old", Bytes, 1, |_, _| M::ExpiredLink)),
     slow(some_times("a drip", Bytes, 1, |_, _| M::Drip(1))),
     slow(some_times("a dripping head", Bytes, 1, |_, _| M::DrippingHead(1))),
     slow(some_times("a hang before the head", Bytes, 1, |_, _| M::HangBeforeHead)),

@@ -90,6 +90,9 @@ impl<'a> Clients<'a> {
     /// Removes what Python fetched.
     pub(super) fn forget_python(&self) -> TaskResult {
         let folder = self.python_home();
+        if !folder.exists() {
+            return Ok(());
+        }
         std::fs::remove_dir_all(&folder).map_err(|error| format!("could not remove `{}`: {error}", folder.display()))
     }
 
