@@ -171,6 +171,7 @@ fn configured(spec: &InstanceSpec, device: Option<MemoryPool>) -> MemoryNeed {
 
 async fn estimated(services: &Services, spec: &InstanceSpec, model: &InstalledModel, device: Option<MemoryPool>) -> MemoryNeed {
     let mut settings = services.runtime(spec.runtime).map_or_else(|_| LoadSettings::of_spec(spec), |runtime| runtime.load_settings(spec));
+    settings.context = settings.context.or_else(|| model.meant_context(spec.server.parallel));
     if let Some(projector) = settings.projector.as_ref().or(model.projector.as_ref()) {
         settings.projector_bytes = tokio::fs::metadata(projector).await.map_or(0, |found| found.len());
     }
