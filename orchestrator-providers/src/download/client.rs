@@ -23,6 +23,10 @@ use super::settings::HttpSettings;
 const USER_AGENT: &str = concat!("orchestrator/", env!("CARGO_PKG_VERSION"));
 /// How much of the body of a refusal is read.
 const LONGEST_REFUSAL: usize = 4_096;
+/// How often something small is asked for again when the connection broke or the source had a bad moment.
+const RETRIES: u32 = 2;
+/// The pause before the first of them.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Addresses that are never asked through a proxy.
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
 
@@ -166,6 +170,24 @@ impl HttpClient {
         };
         let late = |_| DownloadError::Stalled { url: shown(&request.url), what: "no whole answer".to_owned(), after: self.small_timeout };
         tokio::time::timeout(self.small_timeout, asked).await.map_err(late)?
+    }
+
+    /// Asks for something small, and asks again after a broken connection or a bad moment of the source.
+    ///
+    /// # Errors
+    /// Fails like [`Self::get_small`], with what the last try gave.
+    pub async fn get_small_again(&self, request: &RemoteRequest, limit: usize) -> Result<SmallAnswer, DownloadError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..RETRIES {
+            match self.get_small(request, limit).await {
+                Ok(answer) if !matches!(answer.status.as_u16(), 500 | 502 | 504) => return Ok(answer),
+                Err(error) if !matches!(error, DownloadError::Interrupted { .. }) => return Err(error),
+                _ => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 4;
+        }
+        self.get_small(request, limit).await
     }
 
     /// Asks for a file, or a part of it, and follows redirects to the answer. Does not judge the status of that.

@@ -106,13 +106,20 @@ pub(super) fn status(endpoint: &str, id: &str) -> Value {
 /// Waits until an operation has ended, and returns its status.
 #[track_caller]
 pub(super) fn ended(endpoint: &str, id: &str, limit: Duration) -> Value {
+    ended_within(endpoint, id, limit).unwrap_or_else(|status| panic!("after {limit:?} the operation is not over: {status:#}"))
+}
+
+/// Waits until an operation has ended, and returns its status; as an error, when it has not ended by then.
+pub(super) fn ended_within(endpoint: &str, id: &str, limit: Duration) -> Result<Value, Value> {
     let begun = Instant::now();
     loop {
         let status = status(endpoint, id);
         if status["status"] != "running" {
-            return status;
+            return Ok(status);
         }
-        assert!(begun.elapsed() < limit, "after {limit:?} the operation is not over: {status:#}");
+        if begun.elapsed() > limit {
+            return Err(status);
+        }
         std::thread::sleep(LOOK);
     }
 }

@@ -6,7 +6,6 @@
 //! ask for lengths and digests in one request; and it would bring 109 crates. Here every answer has a limit and a
 //! deadline, and the token stays with the hub ([`HttpClient`]).
 
-use std::time::Duration;
 
 use orchestrator_core::model::ModelReference;
 use orchestrator_core::provider::{FoundModel, ProviderError};
@@ -30,10 +29,6 @@ const LONGEST_CONFIG: usize = 4 << 20;
 const USUAL_RESULTS: usize = 20;
 /// How many answers a search gives at most.
 const MOST_RESULTS: usize = 200;
-/// How often something is asked again when the connection broke or the hub had a bad moment.
-const RETRIES: u32 = 2;
-/// The pause before the first of them.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The hub.
 #[derive(Debug, Clone)]
@@ -192,17 +187,7 @@ impl Api {
     /// Asks, and asks again after a broken connection or a bad moment of the hub.
     async fn ask(&self, url: Url, limit: usize) -> Result<SmallAnswer, DownloadError> {
         let request = RemoteRequest::new(url).with_token(self.token.as_deref()).with_accept("application/json");
-        let mut pause = FIRST_PAUSE;
-        for _ in 0..RETRIES {
-            match self.client.get_small(&request, limit).await {
-                Ok(answer) if !matches!(answer.status.as_u16(), 500 | 502 | 504) => return Ok(answer),
-                Err(error) if !matches!(error, DownloadError::Interrupted { .. }) => return Err(error),
-                _ => {}
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 4;
-        }
-        self.client.get_small(&request, limit).await
+        self.client.get_small_again(&request, limit).await
     }
 }
 

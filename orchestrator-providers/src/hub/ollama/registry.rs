@@ -159,7 +159,7 @@ impl Visit<'_> {
             request = request.with_accept(accept);
         }
         let client = &self.registry.client;
-        let answer = client.get_small(&request, limit).await.map_err(|error| self.failed(error))?;
+        let answer = client.get_small_again(&request, limit).await.map_err(|error| self.failed(error))?;
         // A storage elsewhere that wants a token wants none of this registry's.
         if answer.status != StatusCode::UNAUTHORIZED || self.token.is_some() || !address::same_origin(&answer.url, &self.registry.base) {
             return Ok(answer);
@@ -167,7 +167,7 @@ impl Visit<'_> {
         let token = self.ask_for_token(&answer).await?;
         self.token = Some(token);
         let request = request.with_token(self.token.as_deref());
-        client.get_small(&request, limit).await.map_err(|error| self.failed(error))
+        client.get_small_again(&request, limit).await.map_err(|error| self.failed(error))
     }
 
     async fn ask_for_token(&self, answer: &SmallAnswer) -> Result<String, ProviderError> {
@@ -176,7 +176,7 @@ impl Visit<'_> {
         let url = realm::token_address(header, &ours).map_err(|error| self.no_token(&error))?;
         tracing::debug!(name = %self.name, from = %address::shown(&self.registry.base), "the registry wants a token");
         let request = RemoteRequest::new(url);
-        let answer = self.registry.client.get_small(&request, LONGEST_TOKEN).await.map_err(|error| self.failed(error))?;
+        let answer = self.registry.client.get_small_again(&request, LONGEST_TOKEN).await.map_err(|error| self.failed(error))?;
         let answer = answer.successful().map_err(|error| self.failed(error))?;
         read_token(&answer.bytes).ok_or_else(|| self.no_token(&RealmError::Unclear))
     }
