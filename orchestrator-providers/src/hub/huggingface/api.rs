@@ -6,7 +6,6 @@
 //! ask for lengths and digests in one request; and it would bring 109 crates. Here every answer has a limit and a
 //! deadline, and the token stays with the hub ([`HttpClient`]).
 
-
 use orchestrator_core::model::ModelReference;
 use orchestrator_core::provider::{FoundModel, ProviderError};
 use reqwest::Url;
