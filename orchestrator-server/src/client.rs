@@ -30,9 +30,9 @@ use transport::{AnswerBody, Target};
 /// How long a call may take that only asks.
 const ORDINARY: Duration = Duration::from_secs(30);
 /// How long a call may take that stops servers: their grace period and more.
-const STOPPING: Duration = Duration::from_secs(15 * 60);
+const STOPPING: Duration = Duration::from_mins(15);
 /// How long a call may take that waits for a model to load, with restarts on the way.
-const LOADING: Duration = Duration::from_secs(6 * 60 * 60);
+const LOADING: Duration = Duration::from_hours(6);
 /// The largest answer that is read into memory.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 

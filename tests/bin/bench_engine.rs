@@ -18,7 +18,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 
 /// Nothing of a measurement takes longer, whatever goes wrong.
-const LIFETIME: Duration = Duration::from_secs(900);
+const LIFETIME: Duration = Duration::from_mins(15);
 const LISTENER: u64 = u64::MAX;
 /// How much is written at once where the reader sets the pace.
 const PIECE: usize = 16 * 1024;

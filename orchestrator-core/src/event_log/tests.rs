@@ -143,7 +143,7 @@ async fn events_wait_while_the_store_fails_and_no_number_is_given_twice() {
     assert_eq!(heard(&mut listener), []);
     store.fails.store(false, Ordering::SeqCst);
     // Nothing new is recorded: the task tries again by itself.
-    let event = tokio::time::timeout(Duration::from_secs(60), listener.recv()).await.unwrap().unwrap();
+    let event = tokio::time::timeout(Duration::from_mins(1), listener.recv()).await.unwrap().unwrap();
     assert_eq!((event.sequence, event.message.as_str()), (2, "during"));
     log.record(draft("after"));
     log.flush().await;

@@ -149,7 +149,7 @@ mod tests {
         let policy = RestartPolicySpec::default();
         let wait = |failures, jitter| decide(&policy, RestartHistory { failures, ..Default::default() }, &crash(), jitter);
         assert_eq!(wait(0, 1.0), RestartDecision::Retry { after: Duration::from_millis(1_100), attempt: 1 });
-        assert_eq!(wait(8, 1.0), RestartDecision::Retry { after: Duration::from_secs(60), attempt: 9 });
+        assert_eq!(wait(8, 1.0), RestartDecision::Retry { after: Duration::from_mins(1), attempt: 9 });
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_healthy_period_clears_the_count() {
-        let history = RestartHistory { failures: 9, ready_for: Some(Duration::from_secs(600)), port_is_configured: false };
+        let history = RestartHistory { failures: 9, ready_for: Some(Duration::from_mins(10)), port_is_configured: false };
         let decision = decide(&RestartPolicySpec::default(), history, &crash(), 0.0);
         assert_eq!(decision, RestartDecision::Retry { after: Duration::from_secs(1), attempt: 1 });
     }

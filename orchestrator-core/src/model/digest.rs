@@ -33,7 +33,8 @@ impl Sha256Digest {
     /// Makes a digest of its 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+        Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect())
     }
 
     /// Returns the hexadecimal digits.

@@ -67,7 +67,7 @@ impl OperationRegistry {
     }
 
     /// Goes on with an operation of an earlier owner, under the same identity.
-    pub(crate) fn resume<W, F>(&self, operation: Operation, work: W)
+    pub(crate) fn resume<W, F>(&self, operation: &Operation, work: W)
     where
         W: FnOnce(OperationProgress, CancellationToken) -> F + Send + 'static,
         F: Future<Output = Result<(), Problem>> + Send + 'static,
@@ -75,7 +75,7 @@ impl OperationRegistry {
         let cancel = CancellationToken::new();
         let publisher = watch::Sender::new(operation.clone());
         self.known().insert(operation.id, Known { operation: publisher.subscribe(), cancel: cancel.clone() });
-        self.announce(&operation, "gone on with");
+        self.announce(operation, "gone on with");
         self.perform(publisher, work, cancel);
     }
 

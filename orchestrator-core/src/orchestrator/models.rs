@@ -127,10 +127,10 @@ impl Orchestrator {
     pub(super) async fn recover_operations(&self) -> Result<(), Problem> {
         for operation in self.inner.operations.recover().await? {
             match operation.kind.clone() {
-                OperationKind::Pull { reference } => self.resume_pull(operation, reference),
-                OperationKind::RemoveModel { reference } => self.resume_removal(operation, reference),
+                OperationKind::Pull { reference } => self.resume_pull(&operation, reference),
+                OperationKind::RemoveModel { reference } => self.resume_removal(&operation, reference),
                 OperationKind::ImportModel { reference: ModelReference::File { path }, mode } => {
-                    self.resume_import(operation, path, mode);
+                    self.resume_import(&operation, path, mode);
                 }
                 // What they were about is not there: it is begun anew by whoever wants it.
                 OperationKind::ImportModel { .. } | OperationKind::Activate { .. } | OperationKind::CreateEnvironment { .. } => {

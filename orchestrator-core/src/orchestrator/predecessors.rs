@@ -167,7 +167,7 @@ fn read(path: &Path) -> Option<Predecessor> {
 /// Whether nobody can still be about to lock it.
 fn is_old(file: &File) -> bool {
     let modified = file.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > Duration::from_secs(60)))
+    modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > Duration::from_mins(1)))
 }
 
 #[cfg(test)]

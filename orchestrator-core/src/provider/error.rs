@@ -157,13 +157,12 @@ impl Coded for ProviderError {
                 ErrorCode::ModelNotFound
             }
             Self::Ambiguous { .. } => ErrorCode::ModelReferenceInvalid,
-            Self::Unreadable { .. } => ErrorCode::ModelUnreadable,
             Self::Invalid { .. } | Self::Refused { .. } | Self::Corrupt { .. } => ErrorCode::ModelInvalid,
             Self::Unavailable { .. } | Self::Source { .. } => ErrorCode::ProviderUnavailable,
             Self::AccessDenied { .. } => ErrorCode::ModelAccessDenied,
             Self::NoSpace { .. } => ErrorCode::ModelNoSpace,
             Self::Store { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => ErrorCode::ModelNoSpace,
-            Self::Store { .. } => ErrorCode::ModelUnreadable,
+            Self::Unreadable { .. } | Self::Store { .. } => ErrorCode::ModelUnreadable,
             Self::Cancelled { .. } => ErrorCode::Cancelled,
         }
     }

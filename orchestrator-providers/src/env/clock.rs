@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// The installer downloads: slow lines are common, and it gives up by itself when nothing comes any more.
-pub(super) const INSTALL: Duration = Duration::from_secs(60 * 60);
+pub(super) const INSTALL: Duration = Duration::from_hours(1);
 /// The installer makes an empty environment.
-pub(super) const VENV: Duration = Duration::from_secs(2 * 60);
+pub(super) const VENV: Duration = Duration::from_mins(2);
 /// A program says its version, or a check of an environment runs. The first import may read 100 MB from a cold disk.
-pub(super) const QUICK: Duration = Duration::from_secs(60);
+pub(super) const QUICK: Duration = Duration::from_mins(1);
 /// Between two looks at a lock that someone else holds.
 pub(super) const LOCK_POLL: Duration = Duration::from_millis(50);
 /// Between asking a step to end and killing it.

@@ -105,7 +105,7 @@ fn ask(address: SocketAddr, head: &str) -> Option<String> {
 }
 
 fn wait_ready(plan: &LaunchPlan) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if ask(plan.listen, &format!("GET {} HTTP/1.1", plan.health_path)).is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             return;

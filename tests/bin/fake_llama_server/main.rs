@@ -24,7 +24,7 @@ use orchestrator_tests::behaviour::{Behaviour, FakeStats, VARIABLE};
 use serde_json::{Value, json};
 
 /// Nothing of a test lives longer, whatever goes wrong.
-const LIFETIME: Duration = Duration::from_secs(300);
+const LIFETIME: Duration = Duration::from_mins(5);
 const WORDS: [&str; 8] = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs"];
 
 fn main() {

@@ -12,7 +12,7 @@ use super::stage::{CHAT, chat_body};
 /// The variable that says how large a crowd is.
 const CROWD: &str = "ORCH_FAULTS_CROWD";
 /// Nothing a crowd waits for takes longer.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Returns how many clients a crowd has: as the environment says, or this many.
 pub(super) fn size(usual: usize) -> usize {

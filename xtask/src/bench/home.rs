@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::shell::{TaskResult, target_dir};
 
 /// How long anything in a measurement may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// An empty home, removed at the end.
 pub(crate) struct BenchHome {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::shell::TaskResult;
 
 /// No answer takes longer.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Returns the status of an answer, where there is one.
 pub(crate) fn status(address: &str, path: &str) -> Option<u16> {

@@ -17,7 +17,7 @@ const SOURCE: &str = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.
 const NEEDS: &str = "the real llama-server comes from Debian testing: this needs `apt-get`, `dpkg` and a way to a Debian mirror";
 /// Where the program looks for its loader; a shorter path fits in its place.
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The program, ready to be started. Its folder goes with this value.
 pub(crate) struct Llama {

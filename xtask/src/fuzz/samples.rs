@@ -102,6 +102,7 @@ pub(super) fn configs() -> TaskResult<Vec<Vec<u8>>> {
 }
 
 /// References to models, of every kind.
+#[expect(clippy::unnecessary_wraps, reason = "called like those that read files")]
 pub(super) fn references() -> TaskResult<Vec<Vec<u8>>> {
     let written = [
         "hf:google/gemma-2b-it",
@@ -116,6 +117,7 @@ pub(super) fn references() -> TaskResult<Vec<Vec<u8>>> {
 }
 
 /// Answers of the Hugging Face hub: a repository of each kind, and a search.
+#[expect(clippy::unnecessary_wraps, reason = "called like those that read files")]
 pub(super) fn listings() -> TaskResult<Vec<Vec<u8>>> {
     let commit = "0123456789abcdef0123456789abcdef01234567";
     let large = "b".repeat(64);

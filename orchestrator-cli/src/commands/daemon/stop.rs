@@ -15,7 +15,7 @@ use crate::progress::Steps;
 /// How long the daemon may take to end when it stops no servers.
 const ENDING: Duration = Duration::from_secs(30);
 /// How long it may take when it stops servers, with their grace periods.
-const STOPPING: Duration = Duration::from_secs(10 * 60);
+const STOPPING: Duration = Duration::from_mins(10);
 /// How often is looked whether it is gone.
 const POLL: Duration = Duration::from_millis(20);
 

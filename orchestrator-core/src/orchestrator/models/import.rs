@@ -37,7 +37,7 @@ impl Orchestrator {
     }
 
     /// Begins a registration anew that an earlier owner had begun.
-    pub(super) fn resume_import(&self, operation: Operation, path: PathBuf, mode: ImportMode) {
+    pub(super) fn resume_import(&self, operation: &Operation, path: PathBuf, mode: ImportMode) {
         self.inner.operations.resume(operation, self.importing(ImportRequest { path, mode }));
     }
 

@@ -84,9 +84,10 @@ impl From<ModelRecord> for ManifestModel {
         let traits = ModelTraits::from(&model);
         let runtimes = compatible_runtimes(&traits).into_iter();
         let compatible = runtimes.map(|runtime| CompatibleRuntime { runtime, devices: compatible_devices(&traits, runtime) }).collect();
-        let files = match model.files.is_empty() {
-            true => vec![ModelFile { path: model.path, size_bytes: model.size_bytes, sha256: None }],
-            false => model.files,
+        let files = if model.files.is_empty() {
+            vec![ModelFile { path: model.path, size_bytes: model.size_bytes, sha256: None }]
+        } else {
+            model.files
         };
         Self {
             reference: model.reference,
@@ -115,10 +116,10 @@ pub(crate) struct ManifestWriter {
 impl ManifestWriter {
     /// Starts the task.
     pub(crate) fn start(store: Arc<dyn StateStore>, file: PathBuf, tasks: &TaskTracker, end: CancellationToken) -> Self {
-        let (changes, mut changed) = mpsc::channel(WAITING);
+        let (changes, mut told) = mpsc::channel(WAITING);
         tasks.spawn(async move {
             let mut waiting: Vec<Option<oneshot::Sender<()>>> = Vec::new();
-            while let Some(count) = end.run_until_cancelled(changed.recv_many(&mut waiting, WAITING)).await {
+            while let Some(count) = end.run_until_cancelled(told.recv_many(&mut waiting, WAITING)).await {
                 if count == 0 {
                     return;
                 }

@@ -131,7 +131,7 @@ impl Orchestrator {
     }
 
     /// Goes on with a pull that an earlier owner had begun.
-    pub(super) fn resume_pull(&self, operation: Operation, reference: ModelReference) {
+    pub(super) fn resume_pull(&self, operation: &Operation, reference: ModelReference) {
         let services = self.inner.services.clone();
         let work = move |progress: OperationProgress, cancel: CancellationToken| async move {
             let provider = services.provider_of(&reference)?.clone();

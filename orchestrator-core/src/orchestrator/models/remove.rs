@@ -45,7 +45,7 @@ impl Orchestrator {
     }
 
     /// Ends a removal that an earlier owner had begun.
-    pub(super) fn resume_removal(&self, operation: Operation, reference: ModelReference) {
+    pub(super) fn resume_removal(&self, operation: &Operation, reference: ModelReference) {
         let orchestrator = self.clone();
         let work = move |_: OperationProgress, _| async move {
             match orchestrator.find_record(&reference).await {

@@ -28,19 +28,19 @@ impl Orchestrator {
     /// Returns the instances that use a model: those that name it, and those that name one of its files.
     #[must_use]
     pub fn model_users(&self, model: &InstalledModel) -> Vec<ModelUser> {
-        let uses = |reference: &ModelReference| {
+        let is_meant = |reference: &ModelReference| {
             *reference == model.reference
                 || reference.as_file().is_some_and(|path| path == model.path || model.files.iter().any(|file| file.path == path))
         };
         let mut users: BTreeMap<InstanceName, bool> = BTreeMap::new();
         for spec in self.inner.fleet.configured_specs() {
-            if uses(&spec.model.reference) {
+            if is_meant(&spec.model.reference) {
                 users.insert(spec.name.clone(), false);
             }
         }
         for (name, handle) in self.inner.fleet.handles() {
             let snapshot = handle.snapshot.borrow();
-            if uses(&snapshot.spec.model.reference) && snapshot.state.server().is_some() {
+            if is_meant(&snapshot.spec.model.reference) && snapshot.state.server().is_some() {
                 users.insert(name, true);
             }
         }

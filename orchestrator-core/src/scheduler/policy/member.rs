@@ -213,7 +213,7 @@ impl Member {
 /// How soon one that is in use is looked at again, when it is to be unloaded as soon as it is not.
 const NEXT_IDLE_LOOK: Duration = Duration::from_millis(100);
 /// The longest time that a load is earned back in.
-const LONGEST_OWN_RESIDENCY: Duration = Duration::from_secs(60);
+const LONGEST_OWN_RESIDENCY: Duration = Duration::from_mins(1);
 /// What a load is taken to cost before the first one was seen.
 const USUAL_LOAD: Duration = Duration::from_secs(5);
 const SHORTEST_LOAD: Duration = Duration::from_millis(10);

@@ -167,7 +167,7 @@ mod tests {
         let mut queue = Queue::new(Arc::from([]));
         for &(ticket, client, priority, since) in waiters {
             let (ticket, client, since) = (Ticket(ticket), ClientId(client), Moment::from_secs(since));
-            queue.push(Waiter { ticket, client, priority, since, deadline: since + Duration::from_secs(60), follows: None });
+            queue.push(Waiter { ticket, client, priority, since, deadline: since + Duration::from_mins(1), follows: None });
         }
         queue
     }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn those_whose_time_is_over_are_taken_out() {
         let mut queue = queue(&[(1, 7, 0, 0), (2, 7, 0, 30), (3, 8, 0, 5)]);
-        assert_eq!(queue.first_deadline(), Some(Moment::from_secs(60)));
+        assert_eq!(queue.first_deadline(), Some(Moment::from_mins(1)));
         let mut expired: Vec<_> = queue.take_expired(Moment::from_secs(65)).iter().map(|waiter| (waiter.ticket, waiter.since)).collect();
         expired.sort();
         assert_eq!(expired, [(Ticket(1), Moment::ZERO), (Ticket(3), Moment::from_secs(5))]);

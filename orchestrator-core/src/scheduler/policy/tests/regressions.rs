@@ -4,7 +4,7 @@ use super::super::giving::LONGEST_SHORTAGE;
 use super::super::*;
 use super::world::{Model, Outcome, Real, World, ms, settings};
 
-const A_MINUTE: Moment = Duration::from_secs(60);
+const A_MINUTE: Moment = Duration::from_mins(1);
 
 /// Two models, of which the memory holds one.
 fn two_and_one_place() -> (World, MemberId, MemberId) {

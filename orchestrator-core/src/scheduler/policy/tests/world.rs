@@ -102,7 +102,7 @@ pub(super) fn settings() -> MemberSettings {
         runtime: RuntimeKind::LlamaCpp,
         concurrency: None,
         queue_depth: 1_000,
-        longest_wait: Duration::from_secs(3_600),
+        longest_wait: Duration::from_hours(1),
         priority: 0,
         pinned: false,
         ttl: None,
