@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -169,6 +170,26 @@ impl OperationRegistry {
         let known = self.known();
         let running = known.get(&id).filter(|known| !known.operation.borrow().status.is_final());
         running.inspect(|known| known.cancel.cancel()).is_some()
+    }
+
+    /// Returns whether the owner of the home goes.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended.is_cancelled()
+    }
+
+    /// Waits until no switch is under way, for at most so long.
+    pub(crate) async fn left(&self, limit: Duration) {
+        let is_switch = |known: &&Known| matches!(known.operation.borrow().kind, OperationKind::Activate { .. });
+        let switches: Vec<_> = self.known().values().filter(is_switch).map(|known| known.operation.clone()).collect();
+        let all_left = async {
+            for mut switch in switches {
+                // An error means that its task is gone.
+                let _ = switch.wait_for(|operation| operation.status.is_final()).await;
+            }
+        };
+        if tokio::time::timeout(limit, all_left).await.is_err() {
+            tracing::warn!("a switch between models did not end in time");
+        }
     }
 
     /// Ends everything because the owner of the home goes. What can be gone on with stays under way in the store.

@@ -6,6 +6,10 @@
 
 mod interrupted;
 
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
 use super::Orchestrator;
 use crate::error::{ErrorCode, Problem};
 use crate::event::{EventDraft, EventKind};
@@ -14,6 +18,9 @@ use crate::names::InstanceName;
 use crate::operation::{Operation, OperationKind, Progress, ProgressUpdate};
 use crate::runtime::RuntimeKind;
 use crate::scheduler::{Hold, RuntimeClaim};
+
+/// How long a switch may take to notice that it is called off.
+const SWITCH_END: Duration = Duration::from_secs(5);
 
 impl Orchestrator {
     /// Begins to make an instance the active one of its runtime.
@@ -25,8 +32,8 @@ impl Orchestrator {
         let claim = self.claim(runtime, &format!("switching to `{name}`"))?;
         let (orchestrator, name) = (self.clone(), name.clone());
         let kind = OperationKind::Activate { instance: name.clone() };
-        let work = move |progress: crate::operation::registry::OperationProgress, _| async move {
-            let outcome = orchestrator.switch(runtime, &name, &progress).await;
+        let work = move |progress: crate::operation::registry::OperationProgress, cancel: CancellationToken| async move {
+            let outcome = orchestrator.switch(runtime, &name, &progress, &cancel).await;
             drop(claim);
             outcome
         };
@@ -73,12 +80,38 @@ impl Orchestrator {
         })
     }
 
-    async fn switch(&self, runtime: RuntimeKind, new: &InstanceName, progress: &dyn Progress) -> Result<(), Problem> {
+    async fn switch(
+        &self,
+        runtime: RuntimeKind,
+        new: &InstanceName,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<(), Problem> {
         let old = self.active(runtime).filter(|old| old != new && self.runs(old));
         self.note_switch(runtime, old.as_ref(), new).await?;
-        let outcome = self.perform_switch(runtime, old, new, progress).await;
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.perform_switch(runtime, old.clone(), new, progress) => outcome,
+            () = cancel.cancelled() => {
+                let cancelled = Problem::new(ErrorCode::Cancelled, format!("switching to `{new}` was cancelled"));
+                if self.inner.operations.is_suspended() {
+                    // The owner of the home goes. The note stays: the next one undoes what was begun.
+                    return Err(cancelled);
+                }
+                let say = |phase: String| progress.update(ProgressUpdate { phase, ..ProgressUpdate::default() });
+                Err(self.roll_back(old.as_ref(), new, cancelled, &say).await)
+            }
+        };
         self.forget_switch(runtime).await;
         outcome
+    }
+
+    /// Ends the switches that are under way because every server is ended: nothing is started by them any more, and nothing is
+    /// undone by the next owner.
+    pub(super) async fn abandon_switches(&self) {
+        self.inner.operations.suspend();
+        self.inner.operations.left(SWITCH_END).await;
+        self.forget_switches().await;
     }
 
     async fn perform_switch(

@@ -30,7 +30,7 @@ impl Orchestrator {
         let mut problems = Vec::new();
         // 1. End the servers, all at once.
         if mode == ShutdownMode::StopAll {
-            self.forget_switches().await;
+            self.abandon_switches().await;
             problems.extend(self.stop_all().await);
         }
         // 2. and 3.

@@ -146,3 +146,13 @@ async fn without_the_network_the_hub_is_named_and_what_is_here_works() {
     assert!(provider.locate(&reference).await.is_ok());
     drop(folder);
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_model_is_not_kept() {
+    let noise = Repository::new("maker/noise-GGUF").file("noise-Q8_0.gguf", vec![0x5a; 300_000]).file("README.md", "noise\n");
+    let rig = Rig::new([noise]);
+    let error = rig.pull("hf:maker/noise-GGUF").await.unwrap_err();
+    assert!(matches!(error, ProviderError::Invalid { .. }), "{error}");
+    assert_eq!(rig.files(), Vec::<String>::new(), "nothing is left behind");
+    assert!(matches!(rig.locate("hf:maker/noise-GGUF").await, Err(ProviderError::NotInstalled { .. })));
+}

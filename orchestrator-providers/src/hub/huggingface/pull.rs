@@ -125,7 +125,16 @@ impl HuggingFace {
                 Err(error) => tracing::debug!(path = %error.path.display(), error = %error.source, "the branch is not written down"),
                 Ok(()) => {}
             }
-            look(&cache, &reference, &checked)
+            let looked = look(&cache, &reference, &checked);
+            if let Err(ProviderError::Invalid { .. }) = &looked {
+                // It is what its source has under this name, and no model: nothing of it stays.
+                let files = checked.files.iter().enumerate().filter(|(index, _)| missing.unlinked.contains(index));
+                let names: Vec<_> = files.map(|(_, file)| file.listed.name.clone()).collect();
+                if let Err(error) = repository.remove(&checked.commit, &names) {
+                    tracing::warn!(%error, %reference, "what was fetched and is no model could not be removed");
+                }
+            }
+            looked
         })
         .await
     }
