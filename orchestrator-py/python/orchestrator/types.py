@@ -107,6 +107,7 @@ class ModelDefaults(TypedDict, total=False):
 
     chat_template: str
     source_template: str
+    system_prompt: str
     request: dict[str, Any]
     context_size: int
 
