@@ -215,14 +215,13 @@ async fn fetch(
     cancel: &CancellationToken,
 ) -> Result<(), Problem> {
     let cancelled = || ProviderError::Cancelled { reference: plan.reference.clone() };
-    let _turn = match services.pulls.turns.try_acquire() {
-        Ok(turn) => turn,
-        Err(_) => {
-            progress.update(ProgressUpdate { phase: "waiting for another pull".to_owned(), ..ProgressUpdate::default() });
-            let turn = cancel.run_until_cancelled(services.pulls.turns.acquire()).await;
-            let Some(Ok(turn)) = turn else { return Err(cancelled().into()) };
-            turn
-        }
+    let _turn = if let Ok(turn) = services.pulls.turns.try_acquire() {
+        turn
+    } else {
+        progress.update(ProgressUpdate { phase: "waiting for another pull".to_owned(), ..ProgressUpdate::default() });
+        let turn = cancel.run_until_cancelled(services.pulls.turns.acquire()).await;
+        let Some(Ok(turn)) = turn else { return Err(cancelled().into()) };
+        turn
     };
     let stop = cancel.child_token();
     let pull = provider.pull(plan, PullWatch { progress, cancel: &stop });
