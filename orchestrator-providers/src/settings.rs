@@ -2,7 +2,10 @@
 //! what it finds there, and here it is decided which variables mean what.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+
+use orchestrator_core::config::DaemonConfig;
 
 /// The longest token that is read from a file, in bytes.
 const LONGEST_TOKEN: usize = 4_096;
@@ -25,6 +28,8 @@ pub struct ProviderSettings {
     pub ollama: OllamaSettings,
     /// Through whom the internet is reached.
     pub proxies: ProxySettings,
+    /// How many connections one file is fetched over (`models.connections`); eight, when it is left out.
+    pub connections: Option<NonZeroU32>,
 }
 
 /// Through whom the internet is reached (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, or in small letters). This
@@ -99,6 +104,13 @@ pub struct OllamaSettings {
 }
 
 impl ProviderSettings {
+    /// Takes over what the daemon's configuration says of downloads.
+    #[must_use]
+    pub fn with_config(mut self, config: &DaemonConfig) -> Self {
+        self.connections = Some(config.models.connections);
+        self
+    }
+
     /// Takes the settings from variables, each read by `variable`; `caches` is the folder in which programs of this user keep
     /// what they can fetch again.
     #[must_use]
@@ -112,6 +124,7 @@ impl ProviderSettings {
             hugging_face: HuggingFaceSettings::from_variables(&path, &text, caches),
             ollama: OllamaSettings::from_variables(&path, &text),
             proxies: ProxySettings::from_variables(&text),
+            connections: None,
         }
     }
 }

@@ -61,7 +61,7 @@ impl Backend {
     pub(crate) async fn open(paths: Paths) -> Result<Self, Problem> {
         let config = load_daemon_config(&paths.config_file())?;
         let socket = paths.socket();
-        let builder = orchestrator_providers::builder(paths, &home::provider_settings()).config(config);
+        let builder = orchestrator_providers::builder(paths, &home::provider_settings().with_config(&config)).config(config);
         let owned = match builder.open().await {
             Ok(orchestrator) => return Ok(Self::Embedded(orchestrator)),
             Err(problem) if problem.code == ErrorCode::HomeOwned => problem,

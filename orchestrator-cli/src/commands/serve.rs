@@ -94,7 +94,7 @@ type Opening = Pin<Box<dyn Future<Output = Result<Orchestrator, Problem>> + Send
 
 /// Returns how the home is opened, the first time and after a hand-over that failed.
 fn opener(paths: Paths, config: DaemonConfig) -> impl Fn(Option<OwnerLock>) -> Opening + Send + Sync {
-    let settings = provider_settings::from_environment();
+    let settings = provider_settings::from_environment().with_config(&config);
     move |lock| {
         let builder = orchestrator_providers::builder(paths.clone(), &settings).config(config.clone());
         let builder = match lock {

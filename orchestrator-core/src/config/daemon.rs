@@ -88,7 +88,7 @@ pub struct ModelsConfig {
     pub confirm_above_gb: u64,
     /// How many models are fetched side by side. Others wait for their turn.
     pub parallel_pulls: NonZeroU32,
-    /// How many connections one model is fetched over.
+    /// How many connections one file is fetched over, at most 64. All files together get twice as many.
     pub connections: NonZeroU32,
 }
 

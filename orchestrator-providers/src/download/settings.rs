@@ -1,5 +1,6 @@
 //! What a client and a downloader are told: addresses, proxies, limits and every duration. Tests shorten them here.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -37,6 +38,9 @@ impl Default for HttpSettings {
     }
 }
 
+/// How many connections a file gets, whatever is asked for: more would help nobody.
+const MOST_CONNECTIONS: usize = 64;
+
 /// How a [`super::Downloader`] fetches files.
 #[derive(Debug, Clone)]
 pub struct DownloadSettings {
@@ -66,6 +70,16 @@ pub struct DownloadSettings {
     pub lock_poll: Duration,
     /// How many bytes one remote header may make us fetch.
     pub most_header_bytes: u64,
+}
+
+impl DownloadSettings {
+    /// Fetches each file over at most so many connections, and all together over at most twice as many.
+    #[must_use]
+    pub fn with_connections(connections: Option<NonZeroU32>) -> Self {
+        let Some(connections) = connections else { return Self::default() };
+        let connections = usize::try_from(connections.get()).unwrap_or(usize::MAX).min(MOST_CONNECTIONS);
+        Self { connections, connections_in_all: connections * 2, ..Self::default() }
+    }
 }
 
 impl Default for DownloadSettings {

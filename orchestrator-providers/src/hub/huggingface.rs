@@ -114,7 +114,7 @@ impl HuggingFace {
             }
             let http = HttpSettings { endpoints: vec![url.clone()], proxies: self.settings.proxies.clone(), ..HttpSettings::default() };
             let client = HttpClient::try_new(&http).map_err(|error| error.to_string())?;
-            let downloader = Downloader::new(client.clone(), DownloadSettings::default());
+            let downloader = Downloader::new(client.clone(), DownloadSettings::with_connections(self.settings.connections));
             Ok(Remote { api: Api::new(client, url, self.settings.hugging_face.token.clone()), downloader })
         });
         made.as_ref().map_err(|reason| match reference {

@@ -74,7 +74,7 @@ impl OllamaModels {
     /// Keeps models in the store of a home.
     #[must_use]
     pub fn in_home(paths: &Paths, settings: &ProviderSettings) -> Self {
-        Self::with_downloads(paths, settings, DownloadSettings::default())
+        Self::with_downloads(paths, settings, DownloadSettings::with_connections(settings.connections))
     }
 
     /// Keeps models in the store of a home, and fetches as `downloads` says.
