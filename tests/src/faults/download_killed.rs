@@ -16,7 +16,7 @@ use crate::hub::{Content, Hub, Limits};
 
 pub(super) const ROW: Row = Row {
     number: 11,
-    fault: "kill -9 of the daemon at random bytes of a download of 64 MiB, one to four times",
+    fault: "kill -9 of the daemon at random bytes of a download of 64 MiB, one to four times, now and then twenty",
     holds: "the digest is right, at most 8 MiB are fetched again for each kill, nothing is visible before it is verified",
     count: 200,
     prepare,
@@ -26,6 +26,8 @@ pub(super) const ROW: Row = Row {
 const SIZE: u64 = 64 << 20;
 /// What may be fetched again for each kill.
 const AGAIN: u64 = 8 << 20;
+/// One round of so many kills the daemon twenty times.
+const LONG_SERIES: u64 = 20;
 /// How long a download may take, all kills included.
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -46,14 +48,14 @@ fn round(stage: &mut Stage<'_>) {
     hub.forget_seen();
     let mut endpoint = home.endpoint();
     let id = begin(&endpoint, &reference).unwrap_or_else(|problem| panic!("{problem:#}"));
-    let kills = 1 + stage.random.below(4);
+    let (kills, apart) = if stage.random.below(LONG_SERIES) == 0 { (20, SIZE / 12) } else { (1 + stage.random.below(4), SIZE) };
     let ending = AtomicBool::new(false);
     let killed = thread::scope(|scope| {
         let _ends = EndAtLast(&ending);
         let watcher = scope.spawn(|| watch(home, &content, &ending));
         let mut killed = 0;
         for _ in 0..kills {
-            if !wait_for_bytes(&hub, &endpoint, &id, stage.random.below(SIZE)) {
+            if !wait_for_bytes(&hub, &endpoint, &id, stage.random.below(apart)) {
                 break;
             }
             // Wherever it is then, also between two files.
