@@ -68,12 +68,15 @@ def a_pull_is_shown(orch: Orchestrator) -> None:
 
 
 def test_a_pull_is_shown_and_ends_with_the_model(hub: Hub, home: Home) -> None:
+    # Slow enough to be seen.
+    hub.slow_down(LENGTH)
     with Orchestrator(home.path) as orch:
         assert orch.embedded
         a_pull_is_shown(orch)
 
 
 def test_a_daemon_pulls_the_same_way(hub: Hub, daemon: subprocess.Popen[bytes], home: Home) -> None:
+    hub.slow_down(LENGTH)
     orch = Orchestrator(home.path)
     assert not orch.embedded
     a_pull_is_shown(orch)
