@@ -149,12 +149,6 @@ impl HttpClient {
         })
     }
 
-    /// Returns a client with the same encryption, filter of addresses and timeouts that follows no redirects, for `hf-hub`.
-    #[must_use]
-    pub fn plain(&self) -> reqwest::Client {
-        self.client.clone()
-    }
-
     /// Asks for something small, such as JSON. Follows redirects.
     ///
     /// # Errors
